@@ -1,0 +1,18 @@
+"""fastai's vision_learner on the same backbone weights that Tellapart uses."""
+
+from __future__ import annotations
+
+from fastai.vision.all import DataLoaders, Learner, Normalize, accuracy, vision_learner
+from lite0 import MEAN, NAME, STD, lite0
+
+NORMALISE = Normalize.from_stats(MEAN, STD)
+
+
+def frozen_learner(dls: DataLoaders) -> Learner:
+    """What `vision_learner(dls, "tf_efficientnet_lite0")` makes, frozen, with the weights from the package's file."""
+    learner = vision_learner(dls, NAME, pretrained=False, metrics=accuracy)  # pretrained would download others
+    left_out = learner.model[0].model.load_state_dict(lite0().state_dict(), strict=False)
+    if left_out.missing_keys or set(left_out.unexpected_keys) != {"classifier.weight", "classifier.bias"}:
+        raise RuntimeError(f"the weights do not fit fastai's body: {left_out}")
+    learner.freeze()
+    return learner

@@ -1,0 +1,236 @@
+"""A report as one HTML page that needs nothing else: no script, no font, no picture from elsewhere.
+
+A thumbnail is a CSS background, so each is embedded once however often it is shown; a cell of the confusion matrix is a
+link to its pictures, shown through `:target`, so the page works without a script, by keyboard, and where scripts are refused.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache, partial
+from io import BytesIO
+from itertools import chain, zip_longest
+from pathlib import Path, PurePath
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
+
+from tellapart.errors import PictureError
+from tellapart.evaluation.metrics import ClassScore
+from tellapart.evaluation.report import Judged, Report, percent, percent_range
+from tellapart.files import write_atomically
+from tellapart.images import open_picture
+from tellapart.progress import Progress, silent
+
+N_SHOWN = 24  # pictures under "most certain mistakes" and "least certain"; fills rows of 2, 3, 4, 6 and 8
+MATRIX_MAX_CLASSES = 30  # more cells than a page is wide; then the confused pairs are listed instead
+N_PAIRS = 40  # pairs in that list
+N_CLASS_ROWS = 40  # classes on open display; the rest unfold
+N_FAILURES = 200
+DENSITY = 1.5  # stored pixels per shown pixel: between plain and phone screens, half the bytes of 2
+JPEG_QUALITY = 78
+INVISIBLE = ("Cc", "Cs", "Zl", "Zp")  # Unicode categories: controls, surrogates, line and paragraph separators
+TURNING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")  # marks that turn the direction of writing
+DECODE_THREADS = 8  # a guess: decoding leaves the interpreter lock, reading waits for the disk
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A small picture as base64 JPEG, or the reason why there is none."""
+
+    jpeg: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A judged picture as the page shows it; `css_class` is "" where there is a `reason` instead of a thumbnail."""
+
+    judged: Judged
+    css_class: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The pictures of one true and one predicted class; `n_hidden` of its `n` pictures are not embedded."""
+
+    id: str
+    label: str
+    predicted: str
+    n: int
+    share: float
+    tiles: tuple[Tile, ...]
+    n_hidden: int
+    opens_first: bool
+
+
+class Thumbnails:
+    """The embedded pictures by path; what is not among them is shown as a placeholder."""
+
+    def __init__(self, by_path: dict[str, Thumbnail]) -> None:
+        self._by_path = by_path
+        self._css_class = {path: f"p{i}" for i, path in enumerate(by_path)}
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._by_path
+
+    def css(self) -> Iterator[tuple[str, str]]:
+        """The CSS class and the base64 JPEG of each picture that could be opened."""
+        return ((self._css_class[path], one.jpeg) for path, one in self._by_path.items() if one.jpeg)
+
+    def tile(self, judged: Judged) -> Tile:
+        """How to show one judged picture."""
+        one = self._by_path.get(judged.path, Thumbnail(reason="not embedded, to keep this page small"))
+        return Tile(judged, self._css_class[judged.path] if one.jpeg else "", one.reason)
+
+
+def write_html(
+    report: Report,
+    path: str | Path,
+    *,
+    thumbnail_px: int = 112,
+    max_thumbnails: int = 600,
+    progress: Progress = silent,
+) -> None:
+    """Write the report to `path` as one page that can be mailed, archived and printed.
+
+    `thumbnail_px` is the longer side at which a thumbnail is shown. At most `max_thumbnails` pictures are embedded: mistakes
+    and close calls before the others. A picture that has vanished since is shown as a placeholder with the reason.
+    Raises StorageError where the page cannot be written.
+    """
+    paths = _worth_embedding(report, max_thumbnails)
+    page = render(report, Thumbnails(_open_all(paths, round(thumbnail_px * DENSITY), progress)), thumbnail_px=thumbnail_px)
+    write_atomically(Path(path), page.encode("utf-8", "backslashreplace"))  # a file name need not be valid Unicode
+
+
+def render(report: Report, thumbnails: Thumbnails, *, thumbnail_px: int = 112) -> str:
+    """The page as text."""
+    panels = _panels(report, thumbnails)
+    return (
+        _template_environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            thumbnails=thumbnails,
+            thumbnail_px=thumbnail_px,
+            panels=panels,
+            panel_ids={(panel.label, panel.predicted): panel.id for panel in panels},
+            has_matrix=len(report.classes) <= MATRIX_MAX_CLASSES,
+            pairs=report.confused_pairs(N_PAIRS),
+            most_wrong=[thumbnails.tile(one) for one in report.most_wrong(N_SHOWN)],
+            least_certain=[thumbnails.tile(one) for one in report.least_certain(N_SHOWN)],
+            weakest_first=_weakest_first(report),
+            mean_probability=sum(one.probability for one in report.judged) / report.n if report.n else None,
+            random_log_loss=math.log(len(report.classes)) if report.classes else 0.0,
+            n_class_rows=N_CLASS_ROWS,
+            n_failures=N_FAILURES,
+        )
+    )
+
+
+@cache
+def _template_environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": _unbroken_percent, "range": percent_range, "shown": shown, "filename": _filename}
+    return environment
+
+
+def shown(text: str) -> str:
+    """Text from outside on one line: a newline becomes ↵, and what is invisible or could disguise a name becomes �."""
+    return "".join(_visible(char) for char in text)
+
+
+def _visible(char: str) -> str:
+    if char == "\n":
+        return "↵"
+    return "�" if unicodedata.category(char) in INVISIBLE or unicodedata.bidirectional(char) in TURNING else char
+
+
+def _unbroken_percent(share: float | None) -> str:
+    return percent(share).replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _filename(path: str) -> str:
+    return PurePath(path).name or path
+
+
+def _weakest_first(report: Report) -> list[tuple[str, ClassScore]]:
+    """Classes by F1, those without pictures last."""
+    return sorted(report.per_class.items(), key=lambda item: (item[1].n == 0, item[1].f1 or 0.0))
+
+
+def _worth_embedding(report: Report, n_max: int) -> list[str]:
+    """Paths without repetition: what the two lists show, then the other mistakes, then right answers, each pair in turn."""
+    cells = _by_cell(report)
+    wrong = _in_turn(pictures for (label, predicted), pictures in cells.items() if label != predicted)
+    right = _in_turn(pictures for (label, predicted), pictures in cells.items() if label == predicted)
+    ordered = chain(report.most_wrong(N_SHOWN), report.least_certain(N_SHOWN), wrong, right)
+    return list(dict.fromkeys(one.path for one in ordered))[:n_max]
+
+
+def _by_cell(report: Report) -> dict[tuple[str, str], list[Judged]]:
+    """The pictures of each true and predicted class: mistakes most certain first, right answers least certain first."""
+    cells: dict[tuple[str, str], list[Judged]] = {}
+    for one in sorted(report.judged, key=lambda one: one.probability if one.right else -one.probability):
+        cells.setdefault((one.label, one.predicted), []).append(one)
+    return cells
+
+
+def _in_turn(lists: Iterable[Sequence[Judged]]) -> Iterator[Judged]:
+    return (one for turn in zip_longest(*lists) for one in turn if one is not None)
+
+
+def _panels(report: Report, thumbnails: Thumbnails) -> list[Panel]:
+    """A panel for every cell of the matrix that has pictures, or for every pair of the list that stands in its place."""
+    cells = _by_cell(report)
+    pairs = [(pair.label, pair.predicted) for pair in report.confused_pairs(N_PAIRS)]
+    chosen = cells if len(report.classes) <= MATRIX_MAX_CLASSES else pairs
+    return [_panel(report, cells[pair], thumbnails, opens_first=pairs[:1] == [pair]) for pair in chosen]
+
+
+def _panel(report: Report, pictures: Sequence[Judged], thumbnails: Thumbnails, *, opens_first: bool) -> Panel:
+    label, predicted = pictures[0].label, pictures[0].predicted
+    tiles = tuple(thumbnails.tile(one) for one in pictures if one.path in thumbnails)
+    return Panel(
+        id=f"c{report.classes.index(label)}-{report.classes.index(predicted)}",
+        label=label,
+        predicted=predicted,
+        n=len(pictures),
+        share=len(pictures) / report.per_class[label].n,
+        tiles=tiles,
+        n_hidden=len(pictures) - len(tiles),
+        opens_first=opens_first,
+    )
+
+
+def _open_all(paths: Sequence[str], side_px: int, progress: Progress) -> dict[str, Thumbnail]:
+    thumbnails = {}
+    with ThreadPoolExecutor(DECODE_THREADS) as pool:
+        for path, thumbnail in zip(paths, pool.map(partial(_thumbnail, side_px=side_px), paths), strict=True):
+            thumbnails[path] = thumbnail
+            progress("thumbnails", len(thumbnails), len(paths))
+    return thumbnails
+
+
+def _thumbnail(path: str, side_px: int) -> Thumbnail:
+    """The whole picture, its longer side at most `side_px`."""
+    try:
+        picture = open_picture(path, min_side_px=side_px)
+    except PictureError as error:
+        return Thumbnail(reason=str(error))
+    picture.thumbnail((side_px, side_px), Image.Resampling.BILINEAR)
+    jpeg = BytesIO()
+    picture.save(jpeg, "JPEG", quality=JPEG_QUALITY)
+    return Thumbnail(jpeg=b64encode(jpeg.getvalue()).decode("ascii"))

@@ -1,0 +1,138 @@
+"""The one decoder: every picture that Tellapart looks at is opened here."""
+
+from __future__ import annotations
+
+import stat
+import warnings
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from tellapart.errors import MissingExtraError, PictureError
+
+# Formats are an allow-list: Pillow also opens some that start programs (EPS) or are no pictures of things.
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "HEIF", "PPM", "JPEG2000")
+PICTURE_SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .dib .tif .tiff .avif .heic .heif .ppm .pgm .pbm .jp2 .mpo".split()
+)
+MAX_PIXELS = 89_478_485  # Pillow's own bomb limit: a quarter of a gigabyte of RGB
+MAX_BYTES = 512 * 2**20  # a guess: no camera writes larger pictures below MAX_PIXELS
+WHITE = (255, 255, 255)
+
+# Pillow warns between one and two times its limit; there we raise a PictureError that names the picture.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+def open_picture(source: str | Path | bytes, *, min_side_px: int | None = None) -> Image.Image:
+    """The first frame of a picture as an upright RGB image; alpha lies on white, 16 bits become 8.
+
+    With `min_side_px` a large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, both sides staying at least that long.
+    Raises PictureError for whatever cannot be read, from the header alone where the picture is too large.
+    """
+    content = source if isinstance(source, bytes) else _read(Path(source))
+    if not content:
+        raise PictureError("empty", "the file is empty (0 bytes)")
+    try:
+        with _identify(content) as image:
+            _refuse_bomb(image)
+            if min_side_px is not None:
+                image.draft(None, (min_side_px, min_side_px))
+            image.load()
+            return _to_rgb(_upright(image))
+    except (PictureError, MissingExtraError):
+        raise
+    except Image.DecompressionBombError as error:
+        raise PictureError("too_large", f"more than {MAX_PIXELS / 1e6:.0f} megapixels; refused unread") from error
+    except Exception as error:  # decoders raise anything on hostile bytes (struct, zlib, index, value, memory errors)
+        raise PictureError(_kind_of(error), f"cannot be decoded: {error or type(error).__name__}") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a FIFO or a device would block for ever
+            raise PictureError("not_a_file", "not a regular file")
+        if status.st_size > MAX_BYTES:
+            raise PictureError("too_large", f"{status.st_size / 2**20:.0f} MiB; at most {MAX_BYTES // 2**20} are read")
+        return path.read_bytes()
+    except OSError as error:
+        raise PictureError("unreadable", f"cannot be read: {error.strerror}") from error
+    except ValueError as error:  # a NUL in the name
+        raise PictureError("unreadable", f"cannot be read: {error}") from error
+
+
+def _identify(content: bytes) -> Image.Image:
+    try:
+        return Image.open(BytesIO(content), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        if _is_heic(content):
+            return _open_heic(content)
+        raise PictureError("not_a_picture", f"not a picture ({_guess(content)})") from error
+
+
+def _is_heic(content: bytes) -> bool:
+    return content[4:8] == b"ftyp" and content[8:12] in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
+
+
+def _open_heic(content: bytes) -> Image.Image:
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError as error:
+        text = str(MissingExtraError("a HEIC picture", "heif"))
+        raise PictureError("needs_heif", text) from error
+    register_heif_opener()
+    return Image.open(BytesIO(content), formats=FORMATS)
+
+
+def _guess(content: bytes) -> str:
+    """What a file that is no picture seems to be, in words for its owner."""
+    start = content[:512].lstrip().lower()
+    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<svg")):
+        return "a web page or SVG"
+    if start.startswith(b"%pdf"):
+        return "a PDF"
+    return "text" if all(31 < byte < 127 or byte in b"\t\r\n" for byte in content[:512]) else "unknown content"
+
+
+def _refuse_bomb(image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise PictureError("too_large", f"{width} x {height} pixels; at most {MAX_PIXELS / 1e6:.0f} million are decoded")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # broken EXIF says nothing about the pixels
+        return image
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        return Image.fromarray(_to_uint8(np.asarray(image))).convert("RGB")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGB", image.size, WHITE)
+        white.paste(rgba, mask=rgba.getchannel("A"))
+        return white
+    return image.convert("RGB")
+
+
+def _to_uint8(values: np.ndarray) -> np.ndarray:
+    """(H, W) of 16-bit integers, or of floats in 0..1, 0..255 or 0..65535, as 8 bits."""
+    values = np.nan_to_num(values.astype(np.float32), posinf=0, neginf=0)
+    top = values.max(initial=0)
+    is_integer = not np.any(values % 1)
+    if top <= 1 and not is_integer:
+        values = values * 255
+    elif top > 255:
+        values = values / 257  # 65535 / 255
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def _kind_of(error: Exception) -> str:
+    return "truncated" if "truncated" in str(error).lower() else "undecodable"

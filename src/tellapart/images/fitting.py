@@ -1,0 +1,71 @@
+"""The one resize: how a picture of any shape becomes the square that a model sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from tellapart.errors import CallError, unknown_name
+from tellapart.images.decoding import open_picture
+
+MID_GREY = (128, 128, 128)  # what padding holds: about 0 after the usual normalisation
+FILTER = Image.Resampling.BICUBIC  # antialiased: Pillow widens the kernel when it shrinks
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A square of `side_px`. "crop" keeps the middle, "pad" adds grey bars, "squish" ignores the aspect.
+
+    `crop_frac` is the part of the shorter side that a crop keeps (0.875: the ImageNet convention, 224 of 256).
+    """
+
+    side_px: int = 224
+    mode: str = "crop"
+    crop_frac: float = 0.875
+
+    def __post_init__(self) -> None:
+        if self.mode not in FITS:
+            raise unknown_name("fit", self.mode, FITS)
+        if not 8 <= self.side_px <= 4096:
+            raise CallError(f"the input side is {self.side_px} px; between 8 and 4096 are possible")
+        if not 0 < self.crop_frac <= 1:
+            raise CallError(f"crop_frac is {self.crop_frac}; it is a part of the side, above 0 and at most 1")
+
+    def apply(self, image: Image.Image) -> np.ndarray:
+        """The fitted picture, (side, side, 3) uint8."""
+        return np.asarray(FITS[self.mode](image, self))
+
+    def read(self, source: str | Path | bytes) -> np.ndarray:
+        """Open and fit a picture: (side, side, 3) uint8. Raises PictureError."""
+        # Twice the target side keeps the antialiased result within rounding of a full decode.
+        return self.apply(open_picture(source, min_side_px=2 * round(self.side_px / self.crop_frac)))
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def _crop(image: Image.Image, fit: Fit) -> Image.Image:
+    side = min(image.size) * fit.crop_frac
+    left, top = ((length - side) / 2 for length in image.size)
+    # One resize of the middle alone; the filter does not look beyond the box.
+    return image.resize((fit.side_px, fit.side_px), FILTER, box=(left, top, left + side, top + side))
+
+
+def _pad(image: Image.Image, fit: Fit) -> Image.Image:
+    scale = fit.side_px / max(image.size)
+    small = image.resize([max(1, round(length * scale)) for length in image.size], FILTER)
+    square = Image.new("RGB", (fit.side_px, fit.side_px), MID_GREY)
+    square.paste(small, tuple((fit.side_px - length) // 2 for length in small.size))
+    return square
+
+
+def _squish(image: Image.Image, fit: Fit) -> Image.Image:
+    return image.resize((fit.side_px, fit.side_px), FILTER)
+
+
+FITS: dict[str, Callable[[Image.Image, Fit], Image.Image]] = {"crop": _crop, "pad": _pad, "squish": _squish}

@@ -1,0 +1,125 @@
+"""`Classifier`: a loaded bundle that says what is on a picture. No PyTorch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from tellapart.errors import BundleError, PictureError
+from tellapart.files import read_json
+from tellapart.inference.manifests import FILE_NAME, Manifest
+from tellapart.inference.runtimes import Outputs, Runtime, load_runtime
+from tellapart.inference.streaming import Result, Source, run_pictures
+
+BUNDLE = "bundle"  # folder of the bundle within a run
+RUN_FILE = "run.json"  # a run's state; "unfinished" until all is written
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a classifier says of one picture; with an `error`, why it says nothing.
+
+    `probabilities` holds every class in the classifier's order and sums to 1. `unknown` means that the picture is like none of
+    the training pictures, so that its label is not to be trusted however probable. `familiarity` is what decides it: the cosine
+    of the picture's embedding to the nearest class centre, at most 1.
+    """
+
+    path: str
+    label: str | None = None
+    probability: float | None = None
+    probabilities: dict[str, float] = field(default_factory=dict)
+    unknown: bool | None = None
+    familiarity: float | None = None
+    error: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("path", "label", "probability", "probabilities", "unknown", "error")}
+
+
+class Classifier:
+    """A bundle in memory. Make one with `Classifier.load`."""
+
+    def __init__(self, manifest: Manifest, runtime: Runtime, centres: np.ndarray) -> None:
+        self.manifest = manifest
+        self.runtime = runtime
+        self._centres = centres  # (K, C) unit vectors
+
+    @classmethod
+    def load(cls, path: str | Path) -> Classifier:
+        """The classifier in a run's folder or an exported bundle, its files checked against their hashes.
+
+        Raises BundleError where there is none, or it is unfinished, damaged or of a newer format.
+        """
+        folder = _bundle_folder(Path(path))
+        manifest = Manifest.read(folder)
+        manifest.verify(folder)
+        try:
+            centres = load_file(folder / "head.safetensors")["centres"]
+        except (SafetensorError, KeyError, OSError) as error:
+            raise BundleError(f"{folder / 'head.safetensors'} is damaged: {error}") from error
+        return cls(manifest, load_runtime(folder / "model.onnx"), centres)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.manifest.classes
+
+    def predict(self, picture: Source) -> Prediction:
+        """What is on one picture: a path or the bytes of a file. Raises PictureError where it cannot be read."""
+        prediction = next(self.predict_many([picture]))
+        if prediction.error:
+            raise PictureError("unreadable", f"{prediction.path or 'the picture'}: {prediction.error}")
+        return prediction
+
+    def predict_many(self, pictures: Iterable[Source]) -> Iterator[Prediction]:
+        """A prediction for each picture, in order, as they are ready; a picture that cannot be read is a row with its error."""
+        names: list[str] = []
+
+        def noted() -> Iterator[Source]:
+            for picture in pictures:
+                names.append("" if isinstance(picture, bytes) else os.fspath(picture))
+                yield picture
+
+        for result in run_pictures(self.runtime, noted(), self.manifest.fit):
+            yield self._prediction(names.pop(0), result)
+
+    def embed(self, pictures: Iterable[Source]) -> Iterator[np.ndarray | PictureError]:
+        """The embedding (D,) float32 of each picture, or the error that stopped it."""
+        for result in run_pictures(self.runtime, pictures, self.manifest.fit):
+            yield result.error or result.outputs["embedding"]
+
+    def _prediction(self, path: str, result: Result) -> Prediction:
+        if result.error:
+            return Prediction(path, error=str(result.error))
+        probabilities = result.outputs["probabilities"].tolist()  # (K,)
+        best = int(np.argmax(result.outputs["probabilities"]))
+        familiarity = self._familiarity(result.outputs)
+        return Prediction(
+            path=path,
+            label=self.classes[best],
+            probability=probabilities[best],
+            probabilities=dict(zip(self.classes, probabilities, strict=True)),
+            unknown=familiarity < self.manifest.unknown_below,
+            familiarity=familiarity,
+        )
+
+    def _familiarity(self, outputs: Outputs) -> float:
+        part = outputs["embedding"][: self._centres.shape[1]]
+        return float(np.max(self._centres @ part) / max(float(np.linalg.norm(part)), 1e-12))
+
+
+def _bundle_folder(path: Path) -> Path:
+    """The bundle that `path` means: itself, or the one within a finished run."""
+    if not path.exists():
+        raise BundleError(f"no such run or bundle: {path}. Train one: tellapart train DATA --out {path}")
+    if (path / FILE_NAME).is_file():
+        return path
+    if (path / RUN_FILE).is_file() and (state := read_json(path / RUN_FILE).get("state")) != "finished":
+        raise BundleError(f"the run {path} is {state}. Go on with it: tellapart train --resume {path}")
+    return path / BUNDLE

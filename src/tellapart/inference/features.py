@@ -1,0 +1,100 @@
+"""Features of many pictures from a frozen backbone, through the cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import PIL
+
+from tellapart.data import ImageTable
+from tellapart.files import sha256_of
+from tellapart.images import Fit
+from tellapart.inference.caches import FeatureCache
+from tellapart.inference.runtimes import load_runtime
+from tellapart.inference.streaming import run_pictures
+from tellapart.progress import Progress, silent
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frozen network on disk: `pixels` (N, side, side, 3) uint8 -> `features` (N, D) float32.
+
+    `blocks` are the widths of the parts that the features are made of (say, mean and maximum of a layer), in order.
+    """
+
+    arch: str
+    weights: str
+    weights_sha256: str
+    path: Path
+    fit: Fit
+    blocks: tuple[int, ...]
+
+    @property
+    def n_features(self) -> int:
+        return sum(self.blocks)
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a backbone said of each readable picture, and why it said nothing of the others."""
+
+    matrix: np.ndarray  # (U, D) float16, a row per content; those of unreadable pictures hold nothing
+    row_of: dict[str, int]  # sha256 -> row, of the readable ones
+    failures: dict[str, str]  # sha256 -> reason
+    n_cached: int
+    runtime: str
+    warning: str = ""
+
+    def of(self, table: ImageTable) -> np.ndarray:
+        """(len(table), D) float32, aligned with the table."""
+        return self.matrix[[self.row_of[digest] for digest in table.sha256]].astype(np.float32)
+
+
+def embed(table: ImageTable, backbone: Backbone, *, cache_folder: Path | None = None, progress: Progress = silent) -> Features:
+    """The features of the table's pictures, each content once; only those that the cache lacks are computed.
+
+    An unreadable picture is in `failures`. On any interruption what was computed so far is kept.
+    """
+    runtime = load_runtime(backbone.path)
+    cache = FeatureCache(_space(backbone, runtime.name), folder=cache_folder)
+    path_of = dict(zip(reversed(table.sha256), reversed(table.paths), strict=True))  # the first of several copies
+    row_of = {digest: row for row, digest in enumerate(dict.fromkeys(table.sha256))}
+    matrix = np.empty((len(row_of), backbone.n_features), np.float16)
+    kept = _fill(matrix, row_of, cache)
+    missing = [digest for digest in row_of if digest not in kept]
+    failures = dict[str, str]()
+    results = run_pictures(runtime, (path_of[digest] for digest in missing), backbone.fit)
+    try:
+        for done, (digest, result) in enumerate(zip(missing, results, strict=True), start=1):
+            if result.error:
+                failures[digest] = str(result.error)
+                del row_of[digest]
+            else:
+                matrix[row_of[digest]] = result.outputs["features"]
+                cache.add(digest, matrix[row_of[digest]])
+            progress("embedding", done, len(missing))
+    finally:
+        cache.flush()
+    return Features(matrix, row_of, failures, len(kept), runtime.name, cache.lost)
+
+
+def _fill(matrix: np.ndarray, row_of: dict[str, int], cache: FeatureCache) -> set[str]:
+    """Copy what the cache holds into the matrix; returns the digests that it held."""
+    kept = set[str]()
+    for digest, features in cache.rows():
+        if digest in row_of:
+            matrix[row_of[digest]] = features
+            kept.add(digest)
+    return kept
+
+
+def _space(backbone: Backbone, runtime: str) -> dict[str, object]:
+    """All that a feature depends on besides the picture."""
+    return {
+        "network": sha256_of(backbone.path),
+        "fit": backbone.fit.to_json(),
+        "runtime": runtime,
+        "decoder": f"Pillow {PIL.__version__.split('.')[0]}",
+    }

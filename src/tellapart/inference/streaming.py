@@ -1,0 +1,75 @@
+"""Pictures through a network: decoded in threads ahead of the batch that is being computed."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from tellapart.errors import PictureError
+from tellapart.images import Fit
+from tellapart.inference.runtimes import BATCH, Outputs, Runtime
+
+Source = str | Path | bytes
+DECODE_THREADS = os.cpu_count() or 1
+BATCHES_AHEAD = 2 * DECODE_THREADS + 2  # enough to ride out one slow picture; memory stays at some 50 pictures
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a network made of one picture: its outputs, each without the batch axis, or the error that stopped it."""
+
+    outputs: Outputs
+    error: PictureError | None = None
+
+
+@dataclass(frozen=True)
+class _Batch:
+    pixels: np.ndarray  # (BATCH, side, side, 3) uint8; places of unreadable pictures are black
+    errors: tuple[PictureError | None, ...]
+
+
+def run_pictures(runtime: Runtime, sources: Iterable[Source], fit: Fit) -> Iterator[Result]:
+    """A result for each source, in order. Holds only a bounded number of pictures, however many there are."""
+    pending = deque[_Batch]()
+
+    def pixels() -> Iterator[np.ndarray]:
+        for batch in _decoded(sources, fit):
+            pending.append(batch)
+            yield batch.pixels
+
+    for outputs in runtime.stream(pixels()):
+        for place, error in enumerate(pending.popleft().errors):
+            yield Result({} if error else {name: values[place] for name, values in outputs.items()}, error)
+
+
+def _decoded(sources: Iterable[Source], fit: Fit) -> Iterator[_Batch]:
+    rest, ahead = iter(sources), deque[Future[_Batch]]()
+    pool = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
+    try:
+        while chunk := list(islice(rest, BATCH)):
+            ahead.append(pool.submit(_decode, chunk, fit))
+            if len(ahead) == BATCHES_AHEAD:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _decode(sources: list[Source], fit: Fit) -> _Batch:
+    pixels = np.zeros((BATCH, fit.side_px, fit.side_px, 3), np.uint8)
+    errors: list[PictureError | None] = []
+    for place, source in enumerate(sources):
+        try:
+            pixels[place] = fit.read(source)
+            errors.append(None)
+        except PictureError as error:
+            errors.append(error)
+    return _Batch(pixels, tuple(errors))

@@ -1,0 +1,275 @@
+"""A run: one training from pictures to a report, kept in a folder that is whole or marked unfinished."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from safetensors.numpy import save
+
+from tellapart.data import ImageTable, checked, read, split
+from tellapart.errors import BundleError, CallError, DataError
+from tellapart.evaluation import Report
+from tellapart.evaluation.html import write_html
+from tellapart.files import read_json, write_atomically, write_json
+from tellapart.inference import Classifier, Prediction
+from tellapart.inference.classifiers import BUNDLE, RUN_FILE
+from tellapart.progress import Progress, silent
+from tellapart.training import Recipe, embed_table, fit_classifier
+
+TABLE_FILE = "pictures.csv"
+FOLDS_FILE = "fold_probabilities.safetensors"
+PAGE_FILE = "report.html"
+NOTE_VALID = "The head's penalty was chosen by cross-validation inside the training part; nothing was chosen on these pictures."
+NOTE_TEST = "These pictures were locked away from the training."
+IMBALANCED = 3.0  # the largest class over the smallest; a guess at where a reader should be told
+FEW_VALID = 50  # below, the 95 % interval spans some 10 points or more
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training: `path` holds its bundle, table, report and figures."""
+
+    path: Path
+    recipe: Recipe
+    table: ImageTable  # its pictures with their splits
+    facts: dict[str, Any] = field(repr=False)  # run.json: source, counts, seconds, warnings
+
+    @classmethod
+    def load(cls, path: str | Path) -> Run:
+        """The run in a folder; raises BundleError where there is none, or it is unfinished or damaged."""
+        folder = Path(path)
+        if not (folder / RUN_FILE).is_file():
+            raise BundleError(f"{folder} is not a run: there is no {RUN_FILE} in it. Train one: tellapart train DATA --out {folder}")
+        facts = read_json(folder / RUN_FILE)
+        if facts.get("state") != "finished":
+            raise BundleError(f"the run {folder} is unfinished. Go on with it: tellapart train --resume {folder}")
+        try:
+            table = ImageTable.from_csv((folder / TABLE_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError, DataError) as error:
+            raise BundleError(f"{folder / TABLE_FILE} is damaged: {error}. Train again.") from error
+        return cls(folder, Recipe.from_json(facts["recipe"]), table, facts)
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        return Classifier.load(self.path)
+
+    @cached_property
+    def report(self) -> Report:
+        """How the classifier does on the validation pictures, computed through its bundle."""
+        return _judge(self, self.table.in_split("valid"), subject="validation pictures", notes=(NOTE_VALID,))
+
+    @property
+    def page(self) -> Path:
+        """The HTML report."""
+        return self.path / PAGE_FILE
+
+    def to_json(self) -> dict[str, Any]:
+        """What `tellapart train --json` prints."""
+        report = self.report.to_json()
+        figures = {name: report[name] for name in ("accuracy", "error_rate", "accuracy_interval", "balanced_accuracy")}
+        n_of = {f"n_{name}": len(self.table.in_split(name)) for name in ("train", "valid", "test")}
+        shown = ("counts", "skipped", "seconds", "runtime", "n_cached", "warnings")
+        return {
+            "run": str(self.path),
+            "classes": list(self.classifier.classes),
+            **n_of,
+            **figures,
+            "arch": self.recipe.arch,
+            "report": str(self.page),
+            **{name: self.facts[name] for name in shown},
+        }
+
+    def _repr_html_(self) -> str:
+        return self.report._repr_html_()
+
+
+def train(
+    source: str | Path | ImageTable,
+    recipe: Recipe | None = None,
+    *,
+    out: str | Path | None = None,
+    drop: Sequence[str] = (),
+    progress: Progress = silent,
+) -> Run:
+    """Train a classifier on a folder or table of pictures; what comes back has its bundle, figures and report on disk.
+
+    `out` is a new folder (default: runs/<name>-<number>); `drop` names classes to leave out. Raises CallError for a call that
+    cannot be meant, DataError for pictures that cannot be used as asked, StorageError where `out` cannot be written.
+    """
+    recipe = recipe or Recipe()
+    clock = _Clock()
+    with clock.of("read"):
+        table = source if isinstance(source, ImageTable) else read(source, progress=progress)
+        table = table.without_classes(drop)
+        split(table, valid_frac=recipe.valid_frac, test_frac=recipe.test_frac, seed=recipe.seed)  # refuse before the long part
+    folder = _new_folder(source, out)
+    begun = {"state": "unfinished", "source": _words(source), "recipe": recipe.to_json(), "drop": list(drop)}
+    write_json(folder / RUN_FILE, begun)
+    return _train_into(folder, table, recipe, begun, clock, progress)
+
+
+def resume(path: str | Path, *, progress: Progress = silent) -> Run:
+    """Go on with an unfinished run: what it had computed is taken from the cache. A finished one is returned as it is."""
+    folder = Path(path)
+    if not (folder / RUN_FILE).is_file():
+        raise BundleError(f"{folder} is not a run: there is no {RUN_FILE} in it")
+    begun = read_json(folder / RUN_FILE)
+    if begun.get("state") == "finished":
+        return Run.load(folder)
+    if "source" not in begun or begun["source"] is None:
+        raise CallError(f"the run {folder} was started on a table in memory; call train with it again")
+    clock = _Clock()
+    with clock.of("read"):
+        table = read(begun["source"], progress=progress).without_classes(begun.get("drop", ()))
+    return _train_into(folder, table, Recipe.from_json(begun["recipe"]), begun, clock, progress)
+
+
+def evaluate(run: Run, source: str | Path | None = None, *, progress: Progress = silent) -> Report:
+    """How a run's classifier does on its locked test pictures (or validation, where it has none), or on another data set.
+
+    Of another data set that is split, its test part is taken, else its validation part, else all of it. The page and
+    figures are written into the run's folder. Raises DataError for labels that the classifier does not know.
+    """
+    table = run.table if source is None else read(source, progress=progress)
+    part = next((name for name in ("test", "valid") if name in table.splits), "")
+    chosen = table.in_split(part) if part else table
+    notes = _overlap(run, chosen) if source is not None else (NOTE_TEST if part == "test" else NOTE_VALID,)
+    words = {"test": "test pictures", "valid": "validation pictures", "": "pictures"}[part]
+    subject = words if source is None else f"{words} of {Path(source).name}"
+    report = _judge(run, chosen, subject=subject, notes=notes, progress=progress)
+    name = f"evaluation-{part or 'all'}" if source is None else f"evaluation-{Path(source).resolve().name}"
+    _write_report(report, run.path / f"{name}.html", progress)
+    return report
+
+
+def _train_into(folder: Path, table: ImageTable, recipe: Recipe, begun: dict[str, Any], clock: _Clock, progress: Progress) -> Run:
+    whole = split(table, valid_frac=recipe.valid_frac, test_frac=recipe.test_frac, seed=recipe.seed)
+    with clock.of("embed"):
+        open_part = whole.take(row for row, name in enumerate(whole.splits) if name != "test")
+        embedded = embed_table(open_part, recipe, progress=progress)
+    whole = checked(whole.without(embedded.features.failures))
+    if not len(whole.in_split("valid")):
+        raise DataError("no readable picture is held back to judge on. Give --valid a part above 0, or add a valid folder.")
+    with clock.of("head"):
+        training = fit_classifier(embedded, whole.in_split("train"), recipe, folder / BUNDLE)
+    write_atomically(folder / TABLE_FILE, whole.to_csv())
+    write_atomically(folder / FOLDS_FILE, save({"probabilities": training.fold_probabilities}))
+    facts = begun | {
+        "state": "finished",
+        "counts": whole.account(),
+        "skipped": [{"path": skip.path, "reason": skip.reason} for skip in whole.skipped],
+        "runtime": embedded.features.runtime,
+        "n_cached": embedded.features.n_cached,
+        "warnings": _warnings(whole, embedded.features.warning),
+    }
+    run = Run(folder, recipe, whole, facts)
+    run.__dict__["classifier"] = training.classifier  # loaded from the bundle already
+    with clock.of("evaluate"):
+        report = run.report
+    with clock.of("report"):
+        _write_report(report, run.page, progress)
+    facts["seconds"] = clock.seconds()
+    write_json(folder / RUN_FILE, facts)  # last: until now the folder is marked unfinished
+    return run
+
+
+class _Clock:
+    """Where the time goes, in seconds by stage."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self._spent: dict[str, float] = {}
+
+    @contextmanager
+    def of(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self._spent[stage] = time.perf_counter() - start
+
+    def seconds(self) -> dict[str, float]:
+        spent = {"total": time.perf_counter() - self._start, **self._spent}
+        return {stage: round(seconds, 3) for stage, seconds in spent.items()}
+
+
+def _words(source: str | Path | ImageTable) -> str | None:
+    return None if isinstance(source, ImageTable) else str(Path(source).resolve())
+
+
+def _new_folder(source: str | Path | ImageTable, out: str | Path | None) -> Path:
+    """An empty folder for the run; raises CallError rather than write into one that holds something."""
+    if out is None:
+        name = "pictures" if isinstance(source, ImageTable) else Path(source).resolve().name
+        return next(folder for number in count(1) if not (folder := Path("runs") / f"{name}-{number}").exists())
+    folder = Path(out)
+    if (folder / RUN_FILE).is_file():
+        state = read_json(folder / RUN_FILE).get("state")
+        remedy = "Choose another --out." if state == "finished" else f"Go on with it: tellapart train --resume {folder}"
+        raise CallError(f"{folder} already holds a run ({state}). {remedy}")
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise CallError(f"{folder} is not empty and no run; nothing is overwritten. Choose another --out.")
+    return folder
+
+
+def _judge(
+    run: Run, table: ImageTable, *, subject: str, notes: Sequence[str], progress: Progress = silent
+) -> Report:
+    def predicted() -> Iterator[Prediction]:
+        for done, prediction in enumerate(run.classifier.predict_many(table.paths), start=1):
+            progress("judging", done, len(table))
+            yield prediction
+
+    return Report.from_predictions(
+        predicted(), table.labels, run.classifier.classes, title=run.path.name, subject=subject, facts=_report_facts(run), notes=notes
+    )
+
+
+def _report_facts(run: Run) -> dict[str, str]:
+    """The small table of a report: what was trained on what."""
+    manifest = run.classifier.manifest
+    return {
+        "Network": f"{manifest.arch}, {manifest.weights}, frozen; {manifest.fit.side_px} px, {manifest.fit.mode}",
+        "Head": f"multinomial logistic regression, penalty {manifest.figures['penalty']:.1e} by {run.recipe.folds}-fold cross-validation",
+        "Training pictures": f"{manifest.figures['n_train']:,}",
+        "Files": str(run.facts["counts"]),
+        "Class imbalance": _imbalance(manifest.figures["counts"], run.recipe.balance),
+        "Runtime": run.classifier.runtime.name,
+    }
+
+
+def _imbalance(counts: dict[str, int], balance: float) -> str:
+    most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
+    weighing = f"classes weighted by (mean / count) ** {balance:g}" if balance else "classes not weighted (balance 0)"
+    return f"{most} {counts[most]:,} to {least} {counts[least]:,} training pictures; {weighing}"
+
+
+def _warnings(table: ImageTable, cache_warning: str) -> list[str]:
+    """What a person should know before they trust the figures."""
+    counts = table.in_split("train").counts
+    most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
+    found = [cache_warning] if cache_warning else []
+    if counts[most] > IMBALANCED * counts[least]:
+        ratio = counts[most] / counts[least]
+        found.append(f"unbalanced: {ratio:.0f} times as many pictures of {most!r} as of {least!r}; look at each class's recall, or try --balance 0.5")
+    n_valid = len(table.in_split("valid"))
+    if n_valid < FEW_VALID:
+        found.append(f"only {n_valid} pictures to judge on: the accuracy is uncertain, see its interval")
+    return found
+
+
+def _overlap(run: Run, table: ImageTable) -> tuple[str, ...]:
+    """A remark where pictures to be judged were trained on."""
+    trained = set(run.table.in_split("train").sha256)
+    n_seen = sum(digest in trained for digest in table.sha256)
+    return (f"{n_seen} of these {len(table)} pictures were trained on: the accuracy is too good by that.",) if n_seen else ()
+
+
+def _write_report(report: Report, page: Path, progress: Progress) -> None:
+    write_html(report, page, progress=progress)
+    write_json(page.with_suffix(".json"), report.to_json())

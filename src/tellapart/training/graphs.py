@@ -1,0 +1,95 @@
+"""Writing ONNX graphs: the few operations that our backbones and heads are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+OPSET = 17  # the oldest that holds all we use; every runtime we support reads it
+IR_VERSION = 9
+
+
+class GraphWriter:
+    """Collects nodes and weights; each method adds an operation and returns the name of its output."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: list[onnx.TensorProto] = []
+        self.inputs: list[onnx.ValueInfoProto] = []
+
+    def node(self, kind: str, inputs: Sequence[str], **attributes: Any) -> str:
+        name = f"{kind.lower()}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
+        return name
+
+    def weight(self, values: np.ndarray) -> str:
+        name = f"weight_{len(self.weights)}"
+        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        return name
+
+    def normalised_pixels(self, side_px: int, *, mean: float, std: float) -> str:
+        """`pixels` (N, side, side, 3) uint8 -> (N, 3, side, side) float32."""
+        self.inputs.append(helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["N", side_px, side_px, 3]))
+        x = self.node("Cast", ["pixels"], to=TensorProto.FLOAT)
+        x = self.node("Transpose", [x], perm=[0, 3, 1, 2])
+        x = self.node("Sub", [x, self.weight(np.float32(mean))])
+        return self.node("Div", [x, self.weight(np.float32(std))])
+
+    def conv(self, x: str, kernel: np.ndarray, bias: np.ndarray, *, stride: int = 1, groups: int = 1) -> str:
+        """A convolution padded as TensorFlow does (SAME: the odd pixel goes below and to the right)."""
+        inputs = [x, self.weight(kernel.astype(np.float32)), self.weight(bias.astype(np.float32))]
+        return self.node("Conv", inputs, strides=[stride, stride], group=groups, auto_pad="SAME_UPPER")
+
+    def relu6(self, x: str) -> str:
+        return self.node("Clip", [x, self.weight(np.float32(0)), self.weight(np.float32(6))])
+
+    def add(self, x: str, y: str) -> str:
+        return self.node("Add", [x, y])
+
+    def concat(self, parts: Sequence[str]) -> str:
+        return self.node("Concat", parts, axis=1)
+
+    def mean(self, x: str) -> str:
+        """(N, C, H, W) -> (N, C)."""
+        return self.node("ReduceMean", [x], axes=[2, 3], keepdims=0)
+
+    def maximum(self, x: str) -> str:
+        """(N, C, H, W) -> (N, C)."""
+        return self.node("ReduceMax", [x], axes=[2, 3], keepdims=0)
+
+    def deviation(self, x: str) -> str:
+        """Standard deviation over the positions: (N, C, H, W) -> (N, C)."""
+        centred = self.node("Sub", [x, self.node("ReduceMean", [x], axes=[2, 3], keepdims=1)])
+        return self.node("Sqrt", [self.mean(self.node("Mul", [centred, centred]))])
+
+    def finished(self, outputs: dict[str, tuple[str, int]]) -> onnx.ModelProto:
+        """The model with these outputs: name -> (node that makes it, its width); all (N, width) float32."""
+        # Renamed rather than copied by an Identity node: OpenVINO would then know the output by either name.
+        public = {made_by: name for name, (made_by, _) in outputs.items()}
+        for node in self.nodes:
+            node.input[:] = [public.get(name, name) for name in node.input]
+            node.output[:] = [public.get(name, name) for name in node.output]
+        infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", width]) for name, (_, width) in outputs.items()]
+        graph = helper.make_graph(self.nodes, "tellapart", self.inputs, infos, self.weights)
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+
+
+def with_head(backbone: onnx.ModelProto, weights: np.ndarray, bias: np.ndarray) -> onnx.ModelProto:
+    """The backbone's graph with a linear layer (D, K) and softmax on its `features`.
+
+    Outputs: `probabilities` (N, K), and the features themselves as `embedding` (N, D).
+    """
+    graph = backbone.graph
+    for node in graph.node:
+        node.output[:] = ["embedding" if name == "features" else name for name in node.output]
+    graph.initializer.extend([numpy_helper.from_array(weights, "head_weights"), numpy_helper.from_array(bias, "head_bias")])
+    graph.node.append(helper.make_node("Gemm", ["embedding", "head_weights", "head_bias"], ["logits"], name="head"))
+    graph.node.append(helper.make_node("Softmax", ["logits"], ["probabilities"], name="softmax", axis=1))
+    del graph.output[:]
+    for name, width in (("probabilities", weights.shape[1]), ("embedding", weights.shape[0])):
+        graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", width]))
+    return backbone

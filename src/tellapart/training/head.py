@@ -1,0 +1,223 @@
+"""The head: a multinomial logistic regression on frozen features, its penalty chosen by cross-validation.
+
+All folds and the final fit descend together: one product with the features serves them all. The descent is Nesterov's
+accelerated gradient with restarts (O'Donoghue & Candès 2015) on a majoriser: the softmax Hessian never exceeds half the
+features' second moment (Böhning 1992), whose leading directions a randomised factorisation finds (Halko et al. 2011). No
+line search, no Hessian, and a second or two for some thousand pictures of 2,944 features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+PENALTIES = tuple(10.0**exponent for exponent in np.arange(-2, -5.1, -0.5))  # strong to weak, each starting from the one before
+RANK = 128  # leading directions that are preconditioned; 64 to 512 reach the same loss, 128 the soonest (docs/features.md)
+OVERSAMPLING = 16
+TOLERANCE = 1e-2  # of the step in the majoriser's norm; a tighter one is slower and, if anything, less accurate (docs/features.md)
+MAX_STEPS = 300
+MAX_LOGITS = 100_000_000  # folds descend together up to this many float32 values (400 MB), else one by one
+HALF_DECADES_PAST_BEST = 2  # the path ends once this many weaker penalties were no better
+
+
+@dataclass(frozen=True)
+class Head:
+    """A linear layer on raw features whose softmax is calibrated.
+
+    `weights` (D, K) and `bias` (K,) float32 hold the features' centring and scaling and the temperature.
+    `fold_probabilities` (N, K): for each training picture, from the fit that had not seen its fold.
+    """
+
+    weights: np.ndarray
+    bias: np.ndarray
+    penalty: float
+    temperature: float
+    fold_probabilities: np.ndarray
+
+    def probabilities(self, features: np.ndarray) -> np.ndarray:
+        """(N, K) float32 from raw features (N, D); rows sum to 1."""
+        return softmax(features @ self.weights + self.bias)
+
+
+def fit_head(
+    features: np.ndarray,
+    labels: np.ndarray,
+    folds: np.ndarray,
+    *,
+    n_classes: int,
+    blocks: Sequence[int],
+    balance: float = 0.0,
+    seed: int = 0,
+) -> Head:
+    """The head for `features` (N, D) float32 and `labels` (N,) in 0..K-1.
+
+    `folds` (N,) numbers each picture's cross-validation fold. Each of the `blocks` of features gets the same total variance.
+    `balance` weighs a class by (mean count / its count) to this power: 0 not at all, 1 as if all classes were equally frequent.
+    """
+    centre, scale = features.mean(0), _block_scales(features, blocks)
+    x = (features - centre) * scale  # (N, D)
+    shares = _shares(labels, folds, n_classes, balance)  # (F + 1, N); the last row is the final fit's
+    majoriser = _Majoriser.of(x, np.random.default_rng(seed))
+    penalty, final, logits = _best_penalty(x, labels, folds, shares, majoriser, n_classes)
+    temperature = fit_temperature(logits, labels)
+    weights = (final.weights[0] * scale / temperature).T  # (D, K)
+    bias = final.bias[0, :, 0] / temperature - centre @ weights
+    return Head(
+        np.ascontiguousarray(weights, np.float32), bias.astype(np.float32), penalty, temperature, softmax(logits / temperature)
+    )
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """(N, K) -> (N, K), rows sum to 1."""
+    shifted = np.exp(logits - logits.max(1, keepdims=True))
+    return shifted / shifted.sum(1, keepdims=True)
+
+
+def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Mean negative log-probability of the labels."""
+    top = logits.max(1)
+    return float(np.mean(top + np.log(np.exp(logits - top[:, None]).sum(1)) - logits[np.arange(len(labels)), labels]))
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The temperature that makes softmax(logits / T) likeliest (Guo et al. 2017), by golden section over 1/8..8."""
+    low, high, ratio = np.log(1 / 8), np.log(8.0), (np.sqrt(5) - 1) / 2
+    while high - low > 1e-3:
+        a, b = high - ratio * (high - low), low + ratio * (high - low)
+        if log_loss(logits / np.exp(a), labels) < log_loss(logits / np.exp(b), labels):
+            high = b
+        else:
+            low = a
+    return float(np.exp((low + high) / 2))
+
+
+@dataclass(frozen=True)
+class _State:
+    """The linear layers of several fits at once."""
+
+    weights: np.ndarray  # (F, K, D)
+    bias: np.ndarray  # (F, K, 1)
+
+    def of_fit(self, fit: slice) -> _State:
+        return _State(self.weights[fit], self.bias[fit])
+
+
+@dataclass(frozen=True)
+class _Majoriser:
+    """Half the features' second moment, as leading directions and a bound on all the others."""
+
+    eigenvalues: np.ndarray  # (R,) descending
+    directions: np.ndarray  # (R, D) orthonormal rows
+
+    @classmethod
+    def of(cls, x: np.ndarray, rng: np.random.Generator) -> _Majoriser:
+        n_columns = min(RANK + OVERSAMPLING, *x.shape)
+        basis, _ = np.linalg.qr(x @ rng.standard_normal((x.shape[1], n_columns), dtype=np.float32))
+        basis, _ = np.linalg.qr(x @ (x.T @ basis))  # one power iteration sharpens the leading directions
+        inner = basis.T @ x  # (n_columns, D)
+        values, vectors = np.linalg.eigh(inner @ inner.T)
+        kept = slice(None, -1 - min(RANK, n_columns), -1)
+        values, vectors = np.maximum(values[kept], 1e-9 * max(values[-1], 1e-9)), vectors[:, kept]
+        return cls(values / len(x), (vectors / np.sqrt(values)).T @ inner)
+
+    def step(self, gradient: np.ndarray, scale: float, penalty: float) -> np.ndarray:
+        """(scale * moment + penalty)^-1 times the gradient (F, K, D)."""
+        rest = 1 / (scale * self.eigenvalues[-1] + penalty)
+        gains = 1 / (scale * self.eigenvalues + penalty) - rest  # (R,)
+        flat = gradient.reshape(-1, gradient.shape[-1])
+        step = rest * flat + ((flat @ self.directions.T) * gains.astype(np.float32)) @ self.directions
+        return step.reshape(gradient.shape).astype(np.float32, copy=False)
+
+
+def _block_scales(features: np.ndarray, blocks: Sequence[int]) -> np.ndarray:
+    """(D,) factors that give each block of features a total variance of 1."""
+    variance = features.var(0)
+    ends = np.cumsum(blocks)
+    totals = [variance[end - width : end].sum() for end, width in zip(ends, blocks, strict=True)]
+    return np.repeat([1 / np.sqrt(max(total, 1e-12)) for total in totals], blocks).astype(np.float32)
+
+
+def _shares(labels: np.ndarray, folds: np.ndarray, n_classes: int, balance: float) -> np.ndarray:
+    """(F + 1, N) part of each picture in each fit's loss: 0 where its fold is held out; rows sum to 1."""
+    counts = np.bincount(labels, minlength=n_classes)
+    weight = (len(labels) / n_classes / np.maximum(counts, 1)) ** balance
+    held_in = np.concatenate([folds[None] != np.unique(folds)[:, None], np.ones((1, len(labels)), bool)])
+    shares = np.where(held_in, weight[labels], 0)
+    return (shares / shares.sum(1, keepdims=True)).astype(np.float32)
+
+
+def _best_penalty(
+    x: np.ndarray, labels: np.ndarray, folds: np.ndarray, shares: np.ndarray, majoriser: _Majoriser, n_classes: int
+) -> tuple[float, _State, np.ndarray]:
+    """The penalty with the least log-loss on held-out folds, the final fit's state there, and the held-out logits (N, K)."""
+    n_fits, (_, n_features) = len(shares), x.shape
+    state = _State(np.zeros((n_fits, n_classes, n_features), np.float32), np.zeros((n_fits, n_classes, 1), np.float32))
+    place = np.searchsorted(np.unique(folds), folds)
+    best_loss, since_best = np.inf, 0
+    best = PENALTIES[0], state, np.zeros((len(x), n_classes), np.float32)
+    for penalty in PENALTIES:
+        state = _descend(x, labels, shares, penalty, majoriser, state)
+        logits = _held_out_logits(x, place, state)
+        loss = log_loss(logits, labels)
+        if loss < best_loss:
+            best_loss, since_best = loss, 0
+            best = float(penalty), state.of_fit(slice(-1, None)), logits
+        elif (since_best := since_best + 1) == HALF_DECADES_PAST_BEST:
+            break
+    return best
+
+
+def _held_out_logits(x: np.ndarray, place: np.ndarray, state: _State) -> np.ndarray:
+    logits = np.empty((len(x), state.weights.shape[1]), np.float32)
+    for fold in np.unique(place):
+        rows = place == fold
+        logits[rows] = x[rows] @ state.weights[fold].T + state.bias[fold, :, 0]
+    return logits
+
+
+def _descend(
+    x: np.ndarray, labels: np.ndarray, shares: np.ndarray, penalty: float, majoriser: _Majoriser, start: _State
+) -> _State:
+    """Minimise each fit's cross-entropy + penalty / 2 * |weights|², together or, where memory asks for it, one by one."""
+    n_fits, n_classes, _ = start.weights.shape
+    together = max(1, MAX_LOGITS // (n_classes * len(x)))
+    parts = [slice(first, first + together) for first in range(0, n_fits, together)]
+    solved = [_accelerate(x, labels, shares[part], penalty, majoriser, start.of_fit(part)) for part in parts]
+    return _State(np.concatenate([s.weights for s in solved]), np.concatenate([s.bias for s in solved]))
+
+
+def _accelerate(
+    x: np.ndarray, labels: np.ndarray, shares: np.ndarray, penalty: float, majoriser: _Majoriser, start: _State
+) -> _State:
+    scale = 0.5 * len(x) * float(shares.max())  # Böhning's bound; shares may weigh some pictures above 1 / N
+    here, ahead, momentum_age = start, start, 1.0
+    for _ in range(MAX_STEPS):
+        slope = _gradient(x, labels, shares, penalty, ahead)
+        step = majoriser.step(slope.weights, scale, penalty)
+        there = _State(ahead.weights - step, ahead.bias - 2 * slope.bias)  # shares sum to 1: Böhning's bound is 1/2
+        if np.vdot(slope.weights, step) < TOLERANCE**2 * len(shares):
+            return there
+        moved, moved_bias = there.weights - here.weights, there.bias - here.bias
+        if np.vdot(slope.weights, moved) + np.vdot(slope.bias, moved_bias) > 0:  # uphill: start the momentum afresh
+            momentum, momentum_age = 0.0, 1.0
+        else:
+            older = (1 + np.sqrt(1 + 4 * momentum_age**2)) / 2
+            momentum, momentum_age = (momentum_age - 1) / older, float(older)
+        ahead = _State(there.weights + np.float32(momentum) * moved, there.bias + np.float32(momentum) * moved_bias)
+        here = there
+    return here
+
+
+def _gradient(x: np.ndarray, labels: np.ndarray, shares: np.ndarray, penalty: float, at: _State) -> _State:
+    n_fits, n_classes, n_features = at.weights.shape
+    p = (at.weights.reshape(-1, n_features) @ x.T).reshape(n_fits, n_classes, -1)  # (F, K, N) logits, then probabilities
+    p += at.bias
+    p -= p.max(1, keepdims=True)
+    np.exp(p, out=p)
+    p /= p.sum(1, keepdims=True)
+    p[:, labels, np.arange(len(labels))] -= 1
+    p *= shares[:, None]
+    weights = (p.reshape(-1, len(x)) @ x).reshape(at.weights.shape) + np.float32(penalty) * at.weights
+    return _State(weights, p.sum(2, keepdims=True))

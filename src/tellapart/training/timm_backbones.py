@@ -1,0 +1,104 @@
+"""Any timm model as a backbone. The only module of the default path's room that imports PyTorch."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+import onnx
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from tellapart.errors import BundleError, CallError, unknown_name
+from tellapart.training.backbones import Exported
+from tellapart.training.graphs import OPSET
+from tellapart.training.recipe import Recipe
+
+TIMM_NAME = {"efficientnet_lite0": "tf_efficientnet_lite0"}  # our default by its own name, for other weights than the bundled
+
+
+def export_timm(recipe: Recipe) -> Exported:
+    """The timm model of this name as a graph whose features are its pooled last layer: mean and maximum where it is a map.
+
+    Raises CallError for a name that timm does not know and BundleError for weights that cannot be had or do not fit.
+    """
+    arch = TIMM_NAME.get(recipe.arch, recipe.arch)
+    if not timm.is_model(arch):
+        raise unknown_name("backbone", recipe.arch, timm.list_models())
+    torch.manual_seed(recipe.seed)
+    model = _create(arch, recipe).eval()
+    config = timm.data.resolve_data_config({}, model=model)
+    network = _Features(model, config["mean"], config["std"])
+    pixels = torch.zeros(2, recipe.size, recipe.size, 3, dtype=torch.uint8)
+    with torch.inference_mode():
+        widths = [part.shape[1] for part in network.parts(pixels)]
+    digest = hashlib.sha256(b"".join(tensor.numpy().tobytes() for tensor in model.state_dict().values())).hexdigest()
+    return Exported(_to_onnx(network, pixels), _words(recipe), digest, float(config["crop_pct"]), tuple(widths))
+
+
+def _create(arch: str, recipe: Recipe) -> torch.nn.Module:
+    options: dict[str, Any] = {"num_classes": 0}
+    if recipe.weights not in ("auto", "none"):
+        return _with_file(timm.create_model(arch, **options), Path(recipe.weights))
+    try:
+        return timm.create_model(arch, pretrained=recipe.weights == "auto", **options)
+    except Exception as error:  # the hub's client raises its own kinds for no network, no file and no permission
+        raise BundleError(
+            f"the weights of {recipe.arch!r} cannot be had from the hub ({type(error).__name__}). On a machine that is online: "
+            f"python -c \"import timm; timm.create_model('{arch}', pretrained=True)\", copy the model.safetensors that it "
+            f"leaves in ~/.cache/huggingface here, and give it with --weights FILE."
+        ) from error
+
+
+def _with_file(model: torch.nn.Module, path: Path) -> torch.nn.Module:
+    if not path.is_file():
+        raise CallError(f"no weights at {path}; give a .safetensors file, 'auto' or 'none'")
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise BundleError(f"{path} is not a safetensors file: {error}") from error
+    wanted = model.state_dict()
+    missing = sorted(name for name, value in wanted.items() if name not in tensors or tensors[name].shape != value.shape)
+    if missing:
+        raise BundleError(f"{path} does not fit: {len(missing)} of {len(wanted)} tensors are missing or of another shape, such as {missing[:3]}")
+    model.load_state_dict({name: tensors[name] for name in wanted})
+    return model
+
+
+class _Features(torch.nn.Module):
+    """`pixels` (N, side, side, 3) uint8 -> `features` (N, D) float32."""
+
+    def __init__(self, model: torch.nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.model = model
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None] * 255)
+        self.register_buffer("std", torch.tensor(std)[:, None, None] * 255)
+
+    def parts(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        maps = self.model.forward_features((pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std)
+        pooled = self.model.forward_head(maps, pre_logits=True)
+        is_map = maps.ndim == 4 and maps.shape[1] == getattr(self.model, "num_features", -1)
+        return [pooled, maps.amax((2, 3))] if is_map and pooled.shape[1] == maps.shape[1] else [pooled]
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return torch.cat(self.parts(pixels), 1)
+
+
+def _to_onnx(network: torch.nn.Module, pixels: torch.Tensor) -> onnx.ModelProto:
+    file = io.BytesIO()
+    axes = {"pixels": {0: "N"}, "features": {0: "N"}}
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")  # the tracing exporter is deprecated, but the new one takes a minute and needs onnxscript
+        torch.onnx.export(
+            network, (pixels,), file, input_names=["pixels"], output_names=["features"], dynamic_axes=axes, opset_version=OPSET, dynamo=False
+        )
+    return onnx.load_from_string(file.getvalue())
+
+
+def _words(recipe: Recipe) -> str:
+    return {"auto": "timm's hub weights", "none": "random"}.get(recipe.weights, Path(recipe.weights).name)
