@@ -38,8 +38,11 @@ def main() -> None:
         lines = stack.enter_context(args.json.open("w")) if args.json else None
         setting = Setting(args.data.resolve(), scratch, args.repeats, args.peer_repeats, args.limit, peer_python)
         write(lines, {"kind": "machine", **machine})
-        results = list(told((result for measure in chosen for result in measure(setting)), lines))
-    print(markdown(machine, results))
+        results: list[Result] = []
+        try:
+            results.extend(told((result for measure in chosen for result in measure(setting)), lines))
+        finally:  # what was measured before a failure stays of use
+            print(markdown(machine, results))
 
 
 def parse() -> argparse.Namespace:

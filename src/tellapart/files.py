@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
     Raises StorageError (disk full, no permission) and then leaves nothing behind.
     """
-    payload = content.encode() if isinstance(content, str) else content
+    # A file name that is no valid Unicode holds lone surrogates; as escapes they are valid in JSON and legible elsewhere.
+    payload = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -26,11 +28,10 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise StorageError(f"cannot write {path}: {error.strerror}. Free space or choose another place.") from error
-    except BaseException:  # Ctrl-C between open and rename
-        beside.unlink(missing_ok=True)
-        raise
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

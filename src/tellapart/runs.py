@@ -11,17 +11,21 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors.numpy import save
 
 from tellapart.data import ImageTable, checked, read, split
 from tellapart.errors import BundleError, CallError, DataError
 from tellapart.evaluation import Report
 from tellapart.evaluation.html import write_html
+from tellapart.evaluation.report import percent
 from tellapart.files import read_json, write_atomically, write_json
 from tellapart.inference import Classifier, Prediction
 from tellapart.inference.classifiers import BUNDLE, RUN_FILE
+from tellapart.inference.manifests import FILE_NAME as MANIFEST
 from tellapart.progress import Progress, silent
 from tellapart.training import Recipe, embed_table, fit_classifier
+from tellapart.training.bundles import PARITY_PICTURES, check_parity
 
 TABLE_FILE = "pictures.csv"
 FOLDS_FILE = "fold_probabilities.safetensors"
@@ -51,7 +55,7 @@ class Run:
         if facts.get("state") != "finished":
             raise BundleError(f"the run {folder} is unfinished. Go on with it: tellapart train --resume {folder}")
         try:
-            table = ImageTable.from_csv((folder / TABLE_FILE).read_text(encoding="utf-8"))
+            table = ImageTable.from_csv((folder / TABLE_FILE).read_text(encoding="utf-8", errors="surrogateescape"))
         except (OSError, ValueError, DataError) as error:
             raise BundleError(f"{folder / TABLE_FILE} is damaged: {error}. Train again.") from error
         return cls(folder, Recipe.from_json(facts["recipe"]), table, facts)
@@ -131,7 +135,30 @@ def resume(path: str | Path, *, progress: Progress = silent) -> Run:
     return _train_into(folder, table, Recipe.from_json(begun["recipe"]), begun, clock, progress)
 
 
-def evaluate(run: Run, source: str | Path | None = None, *, progress: Progress = silent) -> Report:
+@dataclass(frozen=True)
+class Evaluation:
+    """A report and the page that shows it."""
+
+    run: Path
+    report: Report
+    page: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """What `tellapart evaluate --json` prints."""
+        return {"run": str(self.run), **self.report.to_json(), "report": str(self.page)}
+
+    def text(self) -> str:
+        """The result for a terminal: the figures, each class's, and where the page is."""
+        width = max(map(len, self.report.classes))
+        rows = [
+            f"  {name:{width}}  recall {percent(score.recall):>7}  precision {percent(score.precision):>7}  n = {score.n}"
+            for name, score in self.report.per_class.items()
+        ]
+        notes = [f"note: {note}" for note in self.report.notes]
+        return "\n".join([f"{self.report.subject}: {self.report.summary()}", *rows, *notes, f"report: {self.page}"])
+
+
+def evaluate(run: Run, source: str | Path | None = None, *, progress: Progress = silent) -> Evaluation:
     """How a run's classifier does on its locked test pictures (or validation, where it has none), or on another data set.
 
     Of another data set that is split, its test part is taken, else its validation part, else all of it. The page and
@@ -145,8 +172,34 @@ def evaluate(run: Run, source: str | Path | None = None, *, progress: Progress =
     subject = words if source is None else f"{words} of {Path(source).name}"
     report = _judge(run, chosen, subject=subject, notes=notes, progress=progress)
     name = f"evaluation-{part or 'all'}" if source is None else f"evaluation-{Path(source).resolve().name}"
-    _write_report(report, run.path / f"{name}.html", progress)
-    return report
+    page = run.path / f"{name}.html"
+    _write_report(report, page, progress)
+    return Evaluation(run.path, report, page)
+
+
+def export(path: str | Path, out: str | Path) -> dict[str, Any]:
+    """Copy a run's bundle to the new folder `out` and check the copy by the other runtime on the run's own pictures.
+
+    Raises CallError where `out` holds something, BundleError where the copy answers otherwise.
+    """
+    classifier, folder = Classifier.load(path), Path(out)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CallError(f"{folder} is not empty; nothing is overwritten. Choose another --out.")
+    for name in (*classifier.manifest.files, MANIFEST):
+        write_atomically(folder / name, (classifier.folder / name).read_bytes())
+    pictures = _some_pictures(Path(path))
+    expected = [list(one.probabilities.values()) for one in classifier.predict_many(pictures)]
+    difference = check_parity(Classifier.load(folder, library="onnxruntime"), pictures, np.array(expected)) if pictures else None
+    files = sorted(file.name for file in folder.iterdir())
+    return {"out": str(folder), "files": files, "n_pictures": len(pictures), "difference": difference}
+
+
+def _some_pictures(path: Path) -> list[str]:
+    """Readable pictures of the run at `path`, spread over its table; none where it is a bare bundle or they have moved."""
+    if not (path / TABLE_FILE).is_file():
+        return []
+    paths = [one for one in Run.load(path).table.paths if Path(one).is_file()]
+    return paths[:: max(1, len(paths) // PARITY_PICTURES)][:PARITY_PICTURES]
 
 
 def _train_into(folder: Path, table: ImageTable, recipe: Recipe, begun: dict[str, Any], clock: _Clock, progress: Progress) -> Run:
@@ -159,7 +212,7 @@ def _train_into(folder: Path, table: ImageTable, recipe: Recipe, begun: dict[str
         raise DataError("no readable picture is held back to judge on. Give --valid a part above 0, or add a valid folder.")
     with clock.of("head"):
         training = fit_classifier(embedded, whole.in_split("train"), recipe, folder / BUNDLE)
-    write_atomically(folder / TABLE_FILE, whole.to_csv())
+    write_atomically(folder / TABLE_FILE, whole.to_csv().encode(errors="surrogateescape"))
     write_atomically(folder / FOLDS_FILE, save({"probabilities": training.fold_probabilities}))
     facts = begun | {
         "state": "finished",

