@@ -37,6 +37,7 @@ test-all: $(FULL)  ## every test
 
 check: $(FULL)  ## ruff and mypy --strict
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 bench: $(FULL)  ## time it against others; see bench/README.md

@@ -1,10 +1,10 @@
 """Tellapart tells pictures apart: from a pile of pictures to a classifier that can be trusted, corrected and served.
 
-    import tellapart as ta
+import tellapart as ta
 
-    run = ta.train("coins/")
-    print(run.report.accuracy, run.report.interval)
-    ta.Classifier.load(run.path).predict("new.jpg").label
+run = ta.train("coins/")
+print(run.report.accuracy, run.report.interval)
+ta.Classifier.load(run.path).predict("new.jpg").label
 """
 
 from __future__ import annotations

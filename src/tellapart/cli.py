@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import sys
@@ -44,7 +43,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 @app.command(epilog="Example: tellapart demo --out my-demo")
 def demo(
-    out: Annotated[Path | None, typer.Option("--out", help="A new folder. [default: tellapart-demo, or the next free number]")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="A new folder. [default: tellapart-demo]")] = None,
     pictures: Annotated[int, typer.Option("--pictures", help="Pictures a class.")] = 200,
     seed: Seed = 0,
     as_json: Json = False,
@@ -52,8 +51,8 @@ def demo(
     """The whole loop on coins that it draws itself: draw, train, judge, predict, report."""
     from tellapart.demo import run_demo
 
-    shown = run_demo(out, n_per_class=pictures, seed=seed, progress=_progress())
-    print(json.dumps(shown.to_json()) if as_json else shown.text())
+    told = run_demo(out, n_per_class=pictures, seed=seed, progress=_progress())
+    print(json.dumps(told.to_json()) if as_json else told.text())
 
 
 @app.command(epilog="Example: tellapart sample coins --out coins --pictures 300")
@@ -62,7 +61,7 @@ def sample(
     out: Annotated[Path, typer.Option("--out", help="A new folder.")],
     pictures: Annotated[int, typer.Option("--pictures", help="Pictures a class.")] = 200,
     side: Annotated[int, typer.Option("--side", help="Side of a picture in px.")] = 256,
-    faults: Annotated[bool, typer.Option("--faults/--no-faults", help="Plant copies, strangers, wrong labels and broken files.")] = True,
+    faults: Annotated[bool, typer.Option("--faults/--no-faults", help="Plant copies, wrong labels, broken files.")] = True,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -71,13 +70,14 @@ def sample(
 
     drawn = draw_sample(kind, out, n_per_class=pictures, seed=seed, side_px=side, faults=faults, progress=_progress())
     facts = {"out": str(out), "classes": list(drawn.classes), "n_images": drawn.n_pictures, "n_planted": len(drawn.planted)}
-    print(json.dumps(facts) if as_json else f"{drawn.n_pictures} pictures in {out}, {len(drawn.planted)} faults planted (see planted.json)")
+    text = f"{drawn.n_pictures} pictures in {out}, {len(drawn.planted)} faults planted (see planted.json)"
+    print(json.dumps(facts) if as_json else text)
 
 
 @app.command(epilog="Example: tellapart train flowers/ --out runs/flowers")
 def train(
     data: Annotated[Path | None, typer.Argument(metavar="DATA", help="A folder with a folder of pictures per class.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="RUN", help="A new folder. [default: runs/<data>-<number>]")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="RUN", help="A new folder. [default: runs/DATA-1]")] = None,
     valid: Annotated[float, typer.Option("--valid", help="Part of each class held back to judge on.")] = 0.2,
     test: Annotated[float, typer.Option("--test", help="Part of each class locked away for `evaluate`.")] = 0.0,
     arch: Annotated[str, typer.Option("--arch", help="Backbone: the bundled one, or any of timm's.")] = "efficientnet_lite0",
@@ -86,8 +86,10 @@ def train(
     fit: Annotated[str, typer.Option("--fit", metavar="crop|pad|squish", help="How a picture becomes a square.")] = "crop",
     balance: Annotated[float, typer.Option("--balance", help="0: classes count as they come; 1: as if equally frequent.")] = 0.0,
     drop: Annotated[list[str] | None, typer.Option("--drop", metavar="CLASS", help="Leave a class out; may be repeated.")] = None,
-    epochs: Annotated[int, typer.Option("--epochs", help="Epochs of fine-tuning after the head; this version has none: 0.")] = 0,
-    budget: Annotated[str | None, typer.Option("--budget", metavar="60s|5m", help="Time that fine-tuning may take at most.")] = None,
+    epochs: Annotated[int, typer.Option("--epochs", help="Of fine-tuning, which this version has not: 0.")] = 0,
+    budget: Annotated[
+        str | None, typer.Option("--budget", metavar="60s|5m", help="Time that fine-tuning may take at most.")
+    ] = None,
     resume: Annotated[Path | None, typer.Option("--resume", metavar="RUN", help="Go on with an unfinished run.")] = None,
     seed: Seed = 0,
     as_json: Json = False,
@@ -110,7 +112,7 @@ def train(
 @app.command(epilog="Example: tellapart evaluate runs/flowers more-flowers/")
 def evaluate(
     run: RunFolder,
-    data: Annotated[Path | None, typer.Argument(metavar="[DATA]", help="Other labelled pictures. [default: the run's own]")] = None,
+    data: Annotated[Path | None, typer.Argument(metavar="[DATA]", help="Other labelled pictures.")] = None,
     as_json: Json = False,
 ) -> None:
     """Judge a run on its locked test pictures (its validation pictures where it has none), or on other pictures."""
@@ -152,11 +154,13 @@ def predict(
 @app.command(epilog="Example: tellapart export runs/flowers --out flowers-bundle")
 def export(run: RunFolder, out: Annotated[Path, typer.Option("--out", help="A new folder.")], as_json: Json = False) -> None:
     """Copy a run's bundle to a folder of its own and check that it answers alike."""
-    from tellapart import runs
+    from tellapart import exports
 
-    facts = runs.export(run, out)
-    shown = f"{out}: {', '.join(facts['files'])}; probabilities differ by {facts['difference']:.1e} at most on {facts['n_pictures']} pictures"
-    print(json.dumps(facts) if as_json else shown)
+    facts = exports.export(run, out)
+    text = f"{out}: {', '.join(facts['files'])}"
+    if facts["n_pictures"]:
+        text += f"; on {facts['n_pictures']} pictures no probability differs by more than {facts['difference']:.1e}"
+    print(json.dumps(facts) if as_json else text)
 
 
 @app.command(epilog="Example: tellapart backbones --json")
@@ -165,7 +169,8 @@ def backbones(as_json: Json = False) -> None:
     from tellapart.training.backbones import list_backbones
 
     found = list_backbones()
-    print(json.dumps(found) if as_json else "\n".join(f"{one['arch']:24} {one['weights']:32} {one['state']}" for one in found))
+    rows = [f"{one['arch']:24} {one['weights']:32} {one['state']}" for one in found]
+    print(json.dumps(found) if as_json else "\n".join(rows))
 
 
 class _Stopped(BaseException):
@@ -201,7 +206,9 @@ def _refuse_fine_tuning(epochs: int, budget: str | None) -> None:
     if budget is not None and not re.fullmatch(r"\d+(\.\d+)?[smh]?", budget):
         raise CallError(f"--budget {budget!r} is no time; give seconds, minutes or hours: 90s, 5m, 1h")
     if budget is not None:
-        print(f"budget {budget}: it bounds fine-tuning, which this version does not do; only the head is trained", file=sys.stderr)
+        print(
+            f"budget {budget}: it bounds fine-tuning, which this version does not do; only the head is trained", file=sys.stderr
+        )
 
 
 def _train_text(facts: dict[str, Any], summary: str) -> str:

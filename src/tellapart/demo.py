@@ -16,6 +16,7 @@ from tellapart.progress import Progress, silent
 from tellapart.runs import Run, train
 
 N_SHOWN = 6
+N_MISTAKES = 3
 
 
 @dataclass(frozen=True)
@@ -40,16 +41,17 @@ class Demo:
         """The demo told for a terminal."""
         planted = ", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in self._planted().items())
         report = self.run.report
-        mistakes = ", ".join(f"{Path(one.path).name} ({one.label}, taken for {one.predicted})" for one in report.most_wrong(3))
+        mistakes = [f"{Path(one.path).name} ({one.label}, taken for {one.predicted})" for one in report.most_wrong(N_MISTAKES)]
         shown = self.predictions
         widths = {"name_width": name_width([one.path for one in shown]), "label_width": max(map(len, report.classes))}
         return "\n".join(
             [
-                f"drew     {self.sample.n_pictures} pictures of {', '.join(self.sample.classes)} in {self.sample.root}; planted: {planted}",
+                f"drew     {self.sample.n_pictures} pictures of {', '.join(self.sample.classes)} in {self.sample.root}",
+                f"         with {planted}",
                 f"read     {self.run.facts['counts']}",
                 f"trained  on {len(self.run.table.in_split('train'))} pictures in {self.run.facts['seconds']['total']:.1f} s",
                 f"judged   {report.summary()}",
-                f"         the most certain mistakes are often wrong labels: {mistakes or 'none'}",
+                f"         the most certain mistakes are often wrong labels: {', '.join(mistakes) or 'none'}",
                 "predicts new pictures:",
                 *(f"         {row_text(one, **widths)}" for one in shown),
                 f"report   {self.run.page}",

@@ -1,12 +1,12 @@
 """The errors that Tellapart raises on purpose. Each says what happened, what was found and what to do.
 
-    TellapartError            the work failed (exit code 1)
-    ├── CallError             the call was wrong: an unknown name, a path that is not there (exit code 2)
-    ├── DataError             the pictures cannot be used as asked: empty, one class, a class of one
-    ├── PictureError          one picture cannot be read; a finding for its caller, never the end of a batch
-    ├── BundleError           a model or run is missing, unfinished, damaged or of a newer format
-    ├── StorageError          something could not be written: disk full, no permission
-    └── MissingExtraError     an optional part is not installed; names the command that installs it
+TellapartError            the work failed (exit code 1)
+├── CallError             the call was wrong: an unknown name, a path that is not there (exit code 2)
+├── DataError             the pictures cannot be used as asked: empty, one class, a class of one
+├── PictureError          one picture cannot be read; a finding for its caller, never the end of a batch
+├── BundleError           a model or run is missing, unfinished, damaged or of a newer format
+├── StorageError          something could not be written: disk full, no permission
+└── MissingExtraError     an optional part is not installed; names the command that installs it
 """
 
 from __future__ import annotations

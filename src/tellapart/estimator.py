@@ -17,6 +17,7 @@ from tellapart.data import checked, table_of
 from tellapart.errors import DataError
 from tellapart.inference import Classifier
 from tellapart.training import Recipe, embed_table, fit_classifier
+from tellapart.training.recipe import DEFAULT_ARCH
 
 SHOWN = 5
 
@@ -29,7 +30,14 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """
 
     def __init__(
-        self, *, arch: str = "efficientnet_lite0", weights: str = "auto", size: int = 224, fit_mode: str = "crop", balance: float = 0.0, seed: int = 0
+        self,
+        *,
+        arch: str = DEFAULT_ARCH,
+        weights: str = "auto",
+        size: int = 224,
+        fit_mode: str = "crop",
+        balance: float = 0.0,
+        seed: int = 0,
     ) -> None:
         self.arch = arch
         self.weights = weights

@@ -21,7 +21,7 @@ MAX_NAME_WIDTH = 60
 def find_pictures(patterns: Sequence[str]) -> list[str]:
     """The files that these paths, folders and globs mean, each once, in the order given; folders by name, all the way down.
 
-    A path that is named but not there is kept: its prediction will say so. Raises CallError where a folder or glob holds no picture.
+    A path that is named but not there is kept: its prediction will say so. Raises CallError where a folder or glob holds none.
     """
     found: dict[str, None] = {}
     for pattern in patterns:
@@ -68,8 +68,9 @@ def row_text(prediction: Prediction, *, name_width: int, label_width: int) -> st
     name = _shortened(prediction.path, name_width)
     if prediction.error or prediction.label is None or prediction.probability is None:
         return f"{name}  {'-':{label_width}}  {prediction.error}"
+    share = prediction.probability
     stranger = "  like none of the training pictures" if prediction.unknown else ""
-    return f"{name}  {_printable(prediction.label):{label_width}}  {_bar(prediction.probability)} {prediction.probability:6.1%}{stranger}"
+    return f"{name}  {_printable(prediction.label):{label_width}}  {_bar(share)} {share:6.1%}{stranger}"
 
 
 def name_width(paths: Sequence[str]) -> int:

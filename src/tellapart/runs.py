@@ -11,21 +11,19 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from safetensors.numpy import save
 
 from tellapart.data import ImageTable, checked, read, split
 from tellapart.errors import BundleError, CallError, DataError
 from tellapart.evaluation import Report
 from tellapart.evaluation.html import write_html
+from tellapart.evaluation.judging import judge
 from tellapart.evaluation.report import percent
 from tellapart.files import read_json, write_atomically, write_json
-from tellapart.inference import Classifier, Prediction
+from tellapart.inference import Classifier
 from tellapart.inference.classifiers import BUNDLE, RUN_FILE
-from tellapart.inference.manifests import FILE_NAME as MANIFEST
 from tellapart.progress import Progress, silent
 from tellapart.training import Recipe, embed_table, fit_classifier
-from tellapart.training.bundles import PARITY_PICTURES, check_parity
 
 TABLE_FILE = "pictures.csv"
 FOLDS_FILE = "fold_probabilities.safetensors"
@@ -50,7 +48,7 @@ class Run:
         """The run in a folder; raises BundleError where there is none, or it is unfinished or damaged."""
         folder = Path(path)
         if not (folder / RUN_FILE).is_file():
-            raise BundleError(f"{folder} is not a run: there is no {RUN_FILE} in it. Train one: tellapart train DATA --out {folder}")
+            raise BundleError(f"{folder} is not a run: there is no {RUN_FILE} in it. Train one: tellapart train DATA")
         facts = read_json(folder / RUN_FILE)
         if facts.get("state") != "finished":
             raise BundleError(f"the run {folder} is unfinished. Go on with it: tellapart train --resume {folder}")
@@ -67,7 +65,14 @@ class Run:
     @cached_property
     def report(self) -> Report:
         """How the classifier does on the validation pictures, computed through its bundle."""
-        return _judge(self, self.table.in_split("valid"), subject="validation pictures", notes=(NOTE_VALID,))
+        valid = self.table.in_split("valid")
+        return judge(
+            self.classifier, valid, title=self.path.name, subject="validation pictures", facts=self._facts, notes=(NOTE_VALID,)
+        )
+
+    @property
+    def _facts(self) -> dict[str, str]:
+        return {"Files": self.facts["counts"]}
 
     @property
     def page(self) -> Path:
@@ -170,36 +175,11 @@ def evaluate(run: Run, source: str | Path | None = None, *, progress: Progress =
     notes = _overlap(run, chosen) if source is not None else (NOTE_TEST if part == "test" else NOTE_VALID,)
     words = {"test": "test pictures", "valid": "validation pictures", "": "pictures"}[part]
     subject = words if source is None else f"{words} of {Path(source).name}"
-    report = _judge(run, chosen, subject=subject, notes=notes, progress=progress)
+    report = judge(run.classifier, chosen, title=run.path.name, subject=subject, facts=run._facts, notes=notes, progress=progress)
     name = f"evaluation-{part or 'all'}" if source is None else f"evaluation-{Path(source).resolve().name}"
     page = run.path / f"{name}.html"
     _write_report(report, page, progress)
     return Evaluation(run.path, report, page)
-
-
-def export(path: str | Path, out: str | Path) -> dict[str, Any]:
-    """Copy a run's bundle to the new folder `out` and check the copy by the other runtime on the run's own pictures.
-
-    Raises CallError where `out` holds something, BundleError where the copy answers otherwise.
-    """
-    classifier, folder = Classifier.load(path), Path(out)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise CallError(f"{folder} is not empty; nothing is overwritten. Choose another --out.")
-    for name in (*classifier.manifest.files, MANIFEST):
-        write_atomically(folder / name, (classifier.folder / name).read_bytes())
-    pictures = _some_pictures(Path(path))
-    expected = [list(one.probabilities.values()) for one in classifier.predict_many(pictures)]
-    difference = check_parity(Classifier.load(folder, library="onnxruntime"), pictures, np.array(expected)) if pictures else None
-    files = sorted(file.name for file in folder.iterdir())
-    return {"out": str(folder), "files": files, "n_pictures": len(pictures), "difference": difference}
-
-
-def _some_pictures(path: Path) -> list[str]:
-    """Readable pictures of the run at `path`, spread over its table; none where it is a bare bundle or they have moved."""
-    if not (path / TABLE_FILE).is_file():
-        return []
-    paths = [one for one in Run.load(path).table.paths if Path(one).is_file()]
-    return paths[:: max(1, len(paths) // PARITY_PICTURES)][:PARITY_PICTURES]
 
 
 def _train_into(folder: Path, table: ImageTable, recipe: Recipe, begun: dict[str, Any], clock: _Clock, progress: Progress) -> Run:
@@ -270,38 +250,6 @@ def _new_folder(source: str | Path | ImageTable, out: str | Path | None) -> Path
     return folder
 
 
-def _judge(
-    run: Run, table: ImageTable, *, subject: str, notes: Sequence[str], progress: Progress = silent
-) -> Report:
-    def predicted() -> Iterator[Prediction]:
-        for done, prediction in enumerate(run.classifier.predict_many(table.paths), start=1):
-            progress("judging", done, len(table))
-            yield prediction
-
-    return Report.from_predictions(
-        predicted(), table.labels, run.classifier.classes, title=run.path.name, subject=subject, facts=_report_facts(run), notes=notes
-    )
-
-
-def _report_facts(run: Run) -> dict[str, str]:
-    """The small table of a report: what was trained on what."""
-    manifest = run.classifier.manifest
-    return {
-        "Network": f"{manifest.arch}, {manifest.weights}, frozen; {manifest.fit.side_px} px, {manifest.fit.mode}",
-        "Head": f"multinomial logistic regression, penalty {manifest.figures['penalty']:.1e} by {run.recipe.folds}-fold cross-validation",
-        "Training pictures": f"{manifest.figures['n_train']:,}",
-        "Files": str(run.facts["counts"]),
-        "Class imbalance": _imbalance(manifest.figures["counts"], run.recipe.balance),
-        "Runtime": run.classifier.runtime.name,
-    }
-
-
-def _imbalance(counts: dict[str, int], balance: float) -> str:
-    most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
-    weighing = f"classes weighted by (mean / count) ** {balance:g}" if balance else "classes not weighted (balance 0)"
-    return f"{most} {counts[most]:,} to {least} {counts[least]:,} training pictures; {weighing}"
-
-
 def _warnings(table: ImageTable, cache_warning: str) -> list[str]:
     """What a person should know before they trust the figures."""
     counts = table.in_split("train").counts
@@ -309,7 +257,10 @@ def _warnings(table: ImageTable, cache_warning: str) -> list[str]:
     found = [cache_warning] if cache_warning else []
     if counts[most] > IMBALANCED * counts[least]:
         ratio = counts[most] / counts[least]
-        found.append(f"unbalanced: {ratio:.0f} times as many pictures of {most!r} as of {least!r}; look at each class's recall, or try --balance 0.5")
+        found.append(
+            f"unbalanced: {ratio:.0f} times as many pictures of {most!r} as of {least!r}; "
+            f"look at each class's recall, or try --balance 0.5"
+        )
     n_valid = len(table.in_split("valid"))
     if n_valid < FEW_VALID:
         found.append(f"only {n_valid} pictures to judge on: the accuracy is uncertain, see its interval")

@@ -35,7 +35,8 @@ def read(source: str | Path, *, progress: Progress = silent) -> ImageTable:
         progress("listing", len(found.paths), 0)
     if not found.paths:
         raise DataError(_nothing_found(root, found))
-    return table_of(found.paths, found.labels, splits=found.splits, source="folder", skipped=tuple(found.skipped), progress=progress)
+    skipped = tuple(found.skipped)
+    return table_of(found.paths, found.labels, splits=found.splits, source="folder", skipped=skipped, progress=progress)
 
 
 @dataclass
@@ -124,9 +125,12 @@ def _opens(path: str) -> bool:
 
 
 def _nothing_found(root: Path, found: _Found) -> str:
+    layout = f"Put pictures into one folder per class: {root}/cat/1.jpg, {root}/dog/2.jpg."
     if any(skip.reason == "lies in no class folder" for skip in found.skipped):
-        return f"the pictures in {root} lie in no class folder. Put them into one folder per class: {root}/cat/1.jpg, {root}/dog/2.jpg."
+        return f"the pictures in {root} lie in no class folder. {layout}"
     if found.skipped:
         names = ", ".join(repr(os.path.basename(skip.path)) for skip in found.skipped[:5])
-        return f"{root} holds no pictures; {len(found.skipped)} other entries were found: {names}. Pictures: .jpg, .png, .webp and alike."
-    return f"{root} is empty. Put pictures into one folder per class: {root}/cat/1.jpg, {root}/dog/2.jpg."
+        return (
+            f"{root} holds no pictures (.jpg, .png, .webp ...); {len(found.skipped)} other entries were found: {names}. {layout}"
+        )
+    return f"{root} is empty. {layout}"

@@ -106,9 +106,13 @@ def checked(table: ImageTable) -> ImageTable:
     train = set(table.in_split("train").labels)
     if len(train) < 2:
         found = f"one class, {next(iter(train))!r}" if train else "no class"
-        raise DataError(f"{found} has pictures to train on; telling apart needs at least 2. Add a folder of pictures for another class.")
+        raise DataError(
+            f"{found} has pictures to train on; telling apart needs at least 2. Add a folder of pictures for another class."
+        )
     missing = sorted(set(table.classes) - train)
     if missing:
         names = ", ".join(map(repr, missing[:5]))
-        raise DataError(f"{len(missing)} classes have held-back pictures but none to train on: {names}. Add some, or leave them out with --drop.")
+        raise DataError(
+            f"{len(missing)} classes have held-back pictures but none to train on: {names}. Add some, or leave them out: --drop"
+        )
     return table

@@ -60,7 +60,8 @@ def _pad(image: Image.Image, fit: Fit) -> Image.Image:
     scale = fit.side_px / max(image.size)
     small = image.resize([max(1, round(length * scale)) for length in image.size], FILTER)
     square = Image.new("RGB", (fit.side_px, fit.side_px), MID_GREY)
-    square.paste(small, tuple((fit.side_px - length) // 2 for length in small.size))
+    width, height = small.size
+    square.paste(small, ((fit.side_px - width) // 2, (fit.side_px - height) // 2))
     return square
 
 

@@ -19,7 +19,8 @@ from PIL import Image
 
 from tellapart.errors import CallError, StorageError
 from tellapart.files import write_atomically, write_json
-from tellapart.images.coins import METALS, Array, Colour, Point, Stylus, draw_backdrop, draw_coin, photograph
+from tellapart.images.coins import METALS, draw_coin
+from tellapart.images.scenes import Array, Colour, Point, Stylus, draw_backdrop, photograph
 from tellapart.progress import Progress, silent
 
 # How often each fault is planted, of all pictures, and never less than once. All are guesses at a pile from the web,

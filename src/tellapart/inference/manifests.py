@@ -75,7 +75,7 @@ def _check_format(found: Any, place: str) -> None:
     if not isinstance(found, int) or isinstance(found, bool) or found < 1:
         raise BundleError(f"{place} is damaged: its format is {found!r}, not a number")
     if found > FORMAT:
-        raise BundleError(f"{place} is of format {found}; this Tellapart reads up to {FORMAT}. Upgrade it: pip install -U tellapart")
+        raise BundleError(f"{place} is of format {found}; this Tellapart reads up to {FORMAT}: pip install -U tellapart")
 
 
 def _is_text(value: Any) -> bool:

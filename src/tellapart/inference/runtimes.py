@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -116,4 +116,4 @@ class OnnxRuntime:
             yield dict(zip(self.names, self.session.run(None, {"pixels": batch}), strict=True))
 
 
-LIBRARIES = {"openvino": OpenVino, "onnxruntime": OnnxRuntime}
+LIBRARIES: dict[str, Callable[[bytes], Runtime]] = {"openvino": OpenVino, "onnxruntime": OnnxRuntime}

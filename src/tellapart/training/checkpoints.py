@@ -23,7 +23,9 @@ def read_checkpoint(path: Path, *, sha256: str) -> dict[str, np.ndarray]:
     can run; and only the one file with this `sha256` is opened at all. Raises BundleError for any other file.
     """
     if (found := sha256_of(path)) != sha256:
-        raise BundleError(f"{path} is not the expected file: its SHA-256 is {found[:12]}…, not {sha256[:12]}…. Install its package again.")
+        raise BundleError(
+            f"{path} is not the expected file (SHA-256 {found[:12]}…, not {sha256[:12]}…). Install its package again."
+        )
     with path.open("rb") as file:
         if _Unpickler(file).load() != LEGACY_MAGIC:
             raise BundleError(f"{path} is not a PyTorch checkpoint of the format before 1.6")

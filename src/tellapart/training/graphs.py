@@ -36,8 +36,8 @@ class GraphWriter:
         self.inputs.append(helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["N", side_px, side_px, 3]))
         x = self.node("Cast", ["pixels"], to=TensorProto.FLOAT)
         x = self.node("Transpose", [x], perm=[0, 3, 1, 2])
-        x = self.node("Sub", [x, self.weight(np.float32(mean))])
-        return self.node("Div", [x, self.weight(np.float32(std))])
+        x = self.node("Sub", [x, self.weight(np.array(mean, np.float32))])
+        return self.node("Div", [x, self.weight(np.array(std, np.float32))])
 
     def conv(self, x: str, kernel: np.ndarray, bias: np.ndarray, *, stride: int = 1, groups: int = 1) -> str:
         """A convolution padded as TensorFlow does (SAME: the odd pixel goes below and to the right)."""
@@ -45,7 +45,7 @@ class GraphWriter:
         return self.node("Conv", inputs, strides=[stride, stride], group=groups, auto_pad="SAME_UPPER")
 
     def relu6(self, x: str) -> str:
-        return self.node("Clip", [x, self.weight(np.float32(0)), self.weight(np.float32(6))])
+        return self.node("Clip", [x, self.weight(np.array(0, np.float32)), self.weight(np.array(6, np.float32))])
 
     def add(self, x: str, y: str) -> str:
         return self.node("Add", [x, y])

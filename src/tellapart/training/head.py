@@ -16,7 +16,7 @@ import numpy as np
 PENALTIES = tuple(10.0**exponent for exponent in np.arange(-2, -5.1, -0.5))  # strong to weak, each starting from the one before
 RANK = 128  # leading directions that are preconditioned; 64 to 512 reach the same loss, 128 the soonest (docs/features.md)
 OVERSAMPLING = 16
-TOLERANCE = 1e-2  # of the step in the majoriser's norm; a tighter one is slower and, if anything, less accurate (docs/features.md)
+TOLERANCE = 1e-2  # of the step in the majoriser's norm; a tighter one is slower and no more accurate (docs/features.md)
 MAX_STEPS = 300
 MAX_LOGITS = 100_000_000  # folds descend together up to this many float32 values (400 MB), else one by one
 HALF_DECADES_PAST_BEST = 2  # the path ends once this many weaker penalties were no better
@@ -71,8 +71,9 @@ def fit_head(
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """(N, K) -> (N, K), rows sum to 1."""
-    shifted = np.exp(logits - logits.max(1, keepdims=True))
-    return shifted / shifted.sum(1, keepdims=True)
+    shifted: np.ndarray = np.exp(logits - logits.max(1, keepdims=True))
+    shifted /= shifted.sum(1, keepdims=True)
+    return shifted
 
 
 def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -127,7 +128,7 @@ class _Majoriser:
         rest = 1 / (scale * self.eigenvalues[-1] + penalty)
         gains = 1 / (scale * self.eigenvalues + penalty) - rest  # (R,)
         flat = gradient.reshape(-1, gradient.shape[-1])
-        step = rest * flat + ((flat @ self.directions.T) * gains.astype(np.float32)) @ self.directions
+        step: np.ndarray = rest * flat + ((flat @ self.directions.T) * gains.astype(np.float32)) @ self.directions
         return step.reshape(gradient.shape).astype(np.float32, copy=False)
 
 
@@ -136,7 +137,8 @@ def _block_scales(features: np.ndarray, blocks: Sequence[int]) -> np.ndarray:
     variance = features.var(0)
     ends = np.cumsum(blocks)
     totals = [variance[end - width : end].sum() for end, width in zip(ends, blocks, strict=True)]
-    return np.repeat([1 / np.sqrt(max(total, 1e-12)) for total in totals], blocks).astype(np.float32)
+    scales: np.ndarray = np.repeat([1 / np.sqrt(max(total, 1e-12)) for total in totals], blocks)
+    return scales.astype(np.float32)
 
 
 def _shares(labels: np.ndarray, folds: np.ndarray, n_classes: int, balance: float) -> np.ndarray:
@@ -144,8 +146,9 @@ def _shares(labels: np.ndarray, folds: np.ndarray, n_classes: int, balance: floa
     counts = np.bincount(labels, minlength=n_classes)
     weight = (len(labels) / n_classes / np.maximum(counts, 1)) ** balance
     held_in = np.concatenate([folds[None] != np.unique(folds)[:, None], np.ones((1, len(labels)), bool)])
-    shares = np.where(held_in, weight[labels], 0)
-    return (shares / shares.sum(1, keepdims=True)).astype(np.float32)
+    shares: np.ndarray = np.where(held_in, weight[labels], 0).astype(np.float32)
+    shares /= shares.sum(1, keepdims=True)
+    return shares
 
 
 def _best_penalty(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import timm
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from timm.data.config import resolve_data_config
 
 from tellapart.errors import BundleError, CallError, unknown_name
 from tellapart.training.backbones import Exported
@@ -32,7 +33,7 @@ def export_timm(recipe: Recipe) -> Exported:
         raise unknown_name("backbone", recipe.arch, timm.list_models())
     torch.manual_seed(recipe.seed)
     model = _create(arch, recipe).eval()
-    config = timm.data.resolve_data_config({}, model=model)
+    config: dict[str, Any] = resolve_data_config({}, model=model)  # type: ignore[no-untyped-call]
     network = _Features(model, config["mean"], config["std"])
     pixels = torch.zeros(2, recipe.size, recipe.size, 3, dtype=torch.uint8)
     with torch.inference_mode():
@@ -65,7 +66,8 @@ def _with_file(model: torch.nn.Module, path: Path) -> torch.nn.Module:
     wanted = model.state_dict()
     missing = sorted(name for name, value in wanted.items() if name not in tensors or tensors[name].shape != value.shape)
     if missing:
-        raise BundleError(f"{path} does not fit: {len(missing)} of {len(wanted)} tensors are missing or of another shape, such as {missing[:3]}")
+        count = f"{len(missing)} of {len(wanted)} tensors are missing or of another shape"
+        raise BundleError(f"{path} does not fit: {count}, such as {', '.join(missing[:3])}")
     model.load_state_dict({name: tensors[name] for name in wanted})
     return model
 
@@ -73,7 +75,10 @@ def _with_file(model: torch.nn.Module, path: Path) -> torch.nn.Module:
 class _Features(torch.nn.Module):
     """`pixels` (N, side, side, 3) uint8 -> `features` (N, D) float32."""
 
-    def __init__(self, model: torch.nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, model: Any, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
         self.model = model
         self.register_buffer("mean", torch.tensor(mean)[:, None, None] * 255)
@@ -90,14 +95,19 @@ class _Features(torch.nn.Module):
 
 
 def _to_onnx(network: torch.nn.Module, pixels: torch.Tensor) -> onnx.ModelProto:
-    file = io.BytesIO()
-    axes = {"pixels": {0: "N"}, "features": {0: "N"}}
-    with warnings.catch_warnings(), torch.inference_mode():
-        warnings.simplefilter("ignore")  # the tracing exporter is deprecated, but the new one takes a minute and needs onnxscript
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")  # the tracing exporter is deprecated; the new one is slow and needs onnxscript
         torch.onnx.export(
-            network, (pixels,), file, input_names=["pixels"], output_names=["features"], dynamic_axes=axes, opset_version=OPSET, dynamo=False
+            network,
+            (pixels,),
+            Path(folder) / "backbone.onnx",
+            input_names=["pixels"],
+            output_names=["features"],
+            dynamic_axes={"pixels": {0: "N"}, "features": {0: "N"}},
+            opset_version=OPSET,
+            dynamo=False,
         )
-    return onnx.load_from_string(file.getvalue())
+        return onnx.load(Path(folder) / "backbone.onnx")
 
 
 def _words(recipe: Recipe) -> str:
