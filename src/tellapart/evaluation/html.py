@@ -95,7 +95,7 @@ def write_html(
     path: str | Path,
     *,
     thumbnail_px: int = 112,
-    max_thumbnails: int = 600,
+    max_thumbnails: int = 300,
     progress: Progress = silent,
 ) -> None:
     """Write the report to `path` as one page that can be mailed, archived and printed.

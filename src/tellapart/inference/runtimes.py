@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -53,11 +54,14 @@ class OpenVino:
 
         self.core = openvino.Core()
         self.has_bf16 = "BF16" in self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        graph = self.core.read_model(model)
-        graph.reshape({port.any_name: [BATCH, *list(port.partial_shape)[1:]] for port in graph.inputs})
+        self.graph = self.core.read_model(model)
+        self.graph.reshape({port.any_name: [BATCH, *list(port.partial_shape)[1:]] for port in self.graph.inputs})
+
+    @cached_property
+    def compiled(self) -> openvino.CompiledModel:
+        """Compiled when first used: with all features in the cache a backbone is never run."""
         settings = {"INFERENCE_PRECISION_HINT": self.precision, "PERFORMANCE_HINT": "THROUGHPUT"}
-        self.compiled = self.core.compile_model(graph, "CPU", settings)
-        self.n_requests = int(self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")) + 1
+        return self.core.compile_model(self.graph, "CPU", settings)
 
     @property
     def precision(self) -> str:
@@ -68,10 +72,14 @@ class OpenVino:
         return f"OpenVINO {version('openvino')} {self.precision}"
 
     def stream(self, batches: Iterable[np.ndarray]) -> Iterator[Outputs]:
-        idle = deque(self.compiled.create_infer_request() for _ in range(self.n_requests))
+        batches = iter(batches)
+        if (first := next(batches, None)) is None:
+            return
+        n_requests = int(self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")) + 1  # one waits, its input ready
+        idle = deque(self.compiled.create_infer_request() for _ in range(n_requests))
         running = deque[Any]()
         try:
-            for batch in batches:
+            for batch in chain([first], batches):
                 request = idle.popleft()
                 request.start_async({"pixels": batch}, share_inputs=False)
                 running.append(request)

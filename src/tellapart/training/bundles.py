@@ -24,7 +24,7 @@ from tellapart.training.head import Head
 from tellapart.training.recipe import Recipe
 
 UNKNOWN_QUANTILE = 0.01  # of the training pictures' own familiarity: one in a hundred of their kind is called unknown
-PARITY_PICTURES = 32
+PARITY_PICTURES = 16
 PARITY_TOLERANCE = 0.05  # of a probability: bf16 keeps 8 bits, and the head multiplies in it too; float32 stays below 1e-4
 
 

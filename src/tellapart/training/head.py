@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-PENALTIES = tuple(10.0**exponent for exponent in np.arange(-2, -5.1, -0.5))  # strong to weak, each starting from the one before
+PENALTIES = (1e-2, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)  # strong to weak, each starting from the one before
 RANK = 128  # leading directions that are preconditioned; 64 to 512 reach the same loss, 128 the soonest (docs/features.md)
 OVERSAMPLING = 16
 TOLERANCE = 1e-2  # of the step in the majoriser's norm; a tighter one is slower and no more accurate (docs/features.md)
 MAX_STEPS = 300
 MAX_LOGITS = 100_000_000  # folds descend together up to this many float32 values (400 MB), else one by one
-HALF_DECADES_PAST_BEST = 2  # the path ends once this many weaker penalties were no better
+PATIENCE = 2  # the path ends once this many weaker penalties were no better
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _best_penalty(
         if loss < best_loss:
             best_loss, since_best = loss, 0
             best = float(penalty), state.of_fit(slice(-1, None)), logits
-        elif (since_best := since_best + 1) == HALF_DECADES_PAST_BEST:
+        elif (since_best := since_best + 1) == PATIENCE:
             break
     return best
 

@@ -1,0 +1,86 @@
+"""What several rooms' tests share: drawn pictures, the command line as a real process, and one trained run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tellapart.images.samples import Sample, draw_sample
+
+SIDE_PX = 96  # of the models' input: the smallest that still tells the shapes apart, and the quickest
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache of the tests' own; no test touches the user's."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TELLAPART_CACHE", str(folder))
+        patch.delenv("TELLAPART_RUNTIME", raising=False)
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def command() -> list[str]:
+    """The installed command, without the shell's search for it."""
+    return [sys.executable, "-c", "from tellapart.cli import main; main()"]
+
+
+@pytest.fixture(scope="session")
+def tellapart(cache: Path, command: list[str]) -> Cli:
+    """Calls the command line in a process of its own. Whatever happens, the user sees no traceback."""
+
+    def call(*words: str | Path, env: dict[str, str] | None = None, **more: Any) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "TELLAPART_CACHE": str(cache), "COLUMNS": "160", **(env or {})}
+        done = subprocess.run([*command, *map(str, words)], capture_output=True, text=True, timeout=120, env=environment, check=False, **more)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    """45 shapes in 3 classes, with planted faults: 4 of the files cannot be read."""
+    return draw_sample("shapes", tmp_path_factory.mktemp("sample") / "shapes", n_per_class=15, side_px=64)
+
+
+@pytest.fixture(scope="session")
+def clean_sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    """36 shapes in 3 classes without any fault."""
+    return draw_sample("shapes", tmp_path_factory.mktemp("sample") / "clean", n_per_class=12, side_px=64, faults=False)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, tellapart: Cli, sample: Sample) -> tuple[Path, str]:
+    """The folder of a run made through the command line, and what it printed as JSON. Not to be changed: copy it."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    done = tellapart("train", sample.root, "--out", folder, "--size", str(SIDE_PX), "--test", "0.2", "--json")
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+@pytest.fixture(scope="session")
+def run_folder(trained: tuple[Path, str]) -> Path:
+    """The trained run. Not to be changed: copy it."""
+    return trained[0]
+
+
+@pytest.fixture
+def bundle(run_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the trained run's bundle, for a test to damage."""
+    return Path(shutil.copytree(run_folder / "bundle", tmp_path / "bundle"))
+
+
+@pytest.fixture(scope="session")
+def pictures(clean_sample: Sample) -> list[str]:
+    """Paths of readable pictures."""
+    return sorted(str(path) for path in clean_sample.root.glob("*/*"))
