@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as RichProgress
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tellapart.progress import Progress, silent
 
 
-class Bar:
-    """A `tellapart.progress.Progress`: a bar for each piece of work, on stderr, gone when the work is done."""
+@contextmanager
+def bars(*, wanted: bool = True) -> Iterator[Progress]:
+    """A `Progress` that draws a bar for each piece of work on stderr; silent where that is no terminal, or it is not `wanted`."""
+    if not (wanted and sys.stderr.isatty()):
+        yield silent
+        return
+    from rich import progress as rich  # 50 ms that `--help` and scripts do not spend
+    from rich.console import Console
 
-    def __init__(self) -> None:
-        columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bars = RichProgress(*columns, console=Console(stderr=True), transient=True)
-        self._tasks: dict[str, TaskID] = {}
+    columns = (rich.TextColumn("{task.description:>10}"), rich.BarColumn(), rich.MofNCompleteColumn(), rich.TimeRemainingColumn())
+    # stdout stays what it is: rich would send it to stderr, past `> file`.
+    with rich.Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as drawn:
+        tasks: dict[str, rich.TaskID] = {}
 
-    def __call__(self, what: str, done: int, total: int) -> None:
-        if what not in self._tasks:
-            self._tasks[what] = self._bars.add_task(what)
-            self._bars.start()
-        self._bars.update(self._tasks[what], completed=done, total=total or None)
-        if done == total:
-            self._bars.remove_task(self._tasks.pop(what))
-            if not self._tasks:
-                self._bars.stop()
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = drawn.add_task(what, total=total or None)
+            drawn.update(tasks[what], completed=done, total=total or None)
+            if done == total:
+                drawn.remove_task(tasks.pop(what))
+
+        yield show

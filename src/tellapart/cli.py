@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tellapart import __version__
+from tellapart.bars import bars
 from tellapart.errors import CallError, TellapartError
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def demo(
     """The whole loop on coins that it draws itself: draw, train, judge, predict, report."""
     from tellapart.demo import run_demo
 
-    told = run_demo(out, n_per_class=pictures, seed=seed, progress=_progress())
+    with bars() as progress:
+        told = run_demo(out, n_per_class=pictures, seed=seed, progress=progress)
     print(json.dumps(told.to_json()) if as_json else told.text())
 
 
@@ -68,7 +70,8 @@ def sample(
     """Draw a data set, with the faults that real ones have."""
     from tellapart.images.samples import draw_sample
 
-    drawn = draw_sample(kind, out, n_per_class=pictures, seed=seed, side_px=side, faults=faults, progress=_progress())
+    with bars() as progress:
+        drawn = draw_sample(kind, out, n_per_class=pictures, seed=seed, side_px=side, faults=faults, progress=progress)
     facts = {"out": str(out), "classes": list(drawn.classes), "n_images": drawn.n_pictures, "n_planted": len(drawn.planted)}
     text = f"{drawn.n_pictures} pictures in {out}, {len(drawn.planted)} faults planted (see planted.json)"
     print(json.dumps(facts) if as_json else text)
@@ -101,11 +104,12 @@ def train(
     _refuse_fine_tuning(epochs, budget)
     if (data is None) == (resume is None):
         raise CallError("give the pictures (tellapart train DATA), or a run to go on with (tellapart train --resume RUN)")
-    if resume is not None:
-        run = runs.resume(resume, progress=_progress())
-    else:
-        recipe = Recipe(arch, weights, size, fit, valid_frac=valid, test_frac=test, balance=balance, seed=seed)
-        run = runs.train(str(data), recipe, out=out, drop=drop or (), progress=_progress())
+    recipe = Recipe(arch, weights, size, fit, valid_frac=valid, test_frac=test, balance=balance, seed=seed)
+    with bars() as progress:
+        if resume is not None:
+            run = runs.resume(resume, progress=progress)
+        else:
+            run = runs.train(str(data), recipe, out=out, drop=drop or (), progress=progress)
     print(json.dumps(run.to_json()) if as_json else _train_text(run.to_json(), run.report.summary()))
 
 
@@ -118,7 +122,8 @@ def evaluate(
     """Judge a run on its locked test pictures (its validation pictures where it has none), or on other pictures."""
     from tellapart import runs
 
-    judged = runs.evaluate(runs.Run.load(run), data, progress=_progress())
+    with bars() as progress:
+        judged = runs.evaluate(runs.Run.load(run), data, progress=progress)
     print(json.dumps(judged.to_json()) if as_json else judged.text())
 
 
@@ -135,17 +140,19 @@ def predict(
 
     classifier = Classifier.load(run)
     pictures = find_pictures(paths)
-    predictions: Iterable[Prediction] = _counted(classifier.predict_many(pictures), len(pictures))
-    if out is not None:
-        predictions = write_csv(out, predictions, classifier.classes)
     widths = {"name_width": name_width(pictures), "label_width": max(map(len, classifier.classes))}
     n_failed = 0
-    for one in predictions:
-        n_failed += one.error is not None
-        if as_json:
-            print(json.dumps(one.to_json()))
-        elif out is None:
-            print(row_text(one, **widths))
+    rows_are_seen = sys.stdout.isatty() and out is None
+    with bars(wanted=not rows_are_seen) as progress:
+        predictions: Iterable[Prediction] = _counted(classifier.predict_many(pictures), len(pictures), progress)
+        if out is not None:
+            predictions = write_csv(out, predictions, classifier.classes)
+        for one in predictions:
+            n_failed += one.error is not None
+            if as_json:
+                print(json.dumps(one.to_json()))
+            elif out is None:
+                print(row_text(one, **widths))
     written = f", in {out}" if out else ""
     print(f"{len(pictures)} files = {len(pictures) - n_failed} predicted + {n_failed} unreadable{written}", file=sys.stderr)
     raise typer.Exit(int(n_failed == len(pictures)))
@@ -223,19 +230,7 @@ def _train_text(facts: dict[str, Any], summary: str) -> str:
     return "\n".join(lines)
 
 
-def _progress() -> Progress:
-    """A bar on stderr where that is a terminal, else nothing."""
-    if not sys.stderr.isatty():
-        from tellapart.progress import silent
-
-        return silent
-    from tellapart.bars import Bar
-
-    return Bar()
-
-
-def _counted(predictions: Iterable[Prediction], n_pictures: int) -> Iterator[Prediction]:
-    progress = _progress()
+def _counted(predictions: Iterable[Prediction], n_pictures: int, progress: Progress) -> Iterator[Prediction]:
     for done, prediction in enumerate(predictions, start=1):
         progress("predicting", done, n_pictures)
         yield prediction

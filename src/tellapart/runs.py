@@ -177,6 +177,9 @@ def evaluate(run: Run, source: str | Path | None = None, *, progress: Progress =
     subject = words if source is None else f"{words} of {Path(source).name}"
     report = judge(run.classifier, chosen, title=run.path.name, subject=subject, facts=run._facts, notes=notes, progress=progress)
     name = f"evaluation-{part or 'all'}" if source is None else f"evaluation-{Path(source).resolve().name}"
+    if not report.n:
+        reason = report.failures[0][1] if report.failures else "there are none"
+        raise DataError(f"none of the {len(chosen)} pictures can be judged: {reason}. Have they moved? Give their folder.")
     page = run.path / f"{name}.html"
     _write_report(report, page, progress)
     return Evaluation(run.path, report, page)

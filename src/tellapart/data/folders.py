@@ -32,7 +32,6 @@ def read(source: str | Path, *, progress: Progress = silent) -> ImageTable:
     found = _Found()
     for split, folder in _split_folders(root, found):
         _list_classes(folder, split, found)
-        progress("listing", len(found.paths), 0)
     if not found.paths:
         raise DataError(_nothing_found(root, found))
     skipped = tuple(found.skipped)

@@ -17,7 +17,7 @@ from tellapart.images import Fit
 from tellapart.inference.runtimes import BATCH, Outputs, Runtime
 
 Source = str | Path | bytes
-DECODE_THREADS = os.cpu_count() or 1
+DECODE_THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 BATCHES_AHEAD = 2 * DECODE_THREADS + 2  # enough to ride out one slow picture; memory stays at some 50 pictures
 
 
