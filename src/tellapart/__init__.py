@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from tellapart.errors import TellapartError
     from tellapart.estimator import ImageClassifier
     from tellapart.evaluation import Report
+    from tellapart.evaluations import evaluate
     from tellapart.images.samples import draw_sample
     from tellapart.inference import Classifier, Prediction
-    from tellapart.runs import Run, evaluate, train
+    from tellapart.runs import Run, train
     from tellapart.training import Recipe
 
 __version__ = "0.1.0"
@@ -35,7 +36,7 @@ _ROOM_OF = {
     "Run": "runs",
     "TellapartError": "errors",
     "draw_sample": "images.samples",
-    "evaluate": "runs",
+    "evaluate": "evaluations",
     "read": "data",
     "split": "data",
     "train": "runs",

@@ -120,10 +120,10 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Judge a run on its locked test pictures (its validation pictures where it has none), or on other pictures."""
-    from tellapart import runs
+    from tellapart import evaluations, runs
 
     with bars() as progress:
-        judged = runs.evaluate(runs.Run.load(run), data, progress=progress)
+        judged = evaluations.evaluate(runs.Run.load(run), data, progress=progress)
     print(json.dumps(judged.to_json()) if as_json else judged.text())
 
 

@@ -18,7 +18,6 @@ from tellapart.errors import BundleError, CallError, DataError
 from tellapart.evaluation import Report
 from tellapart.evaluation.html import write_html
 from tellapart.evaluation.judging import judge
-from tellapart.evaluation.report import percent
 from tellapart.files import read_json, write_atomically, write_json
 from tellapart.inference import Classifier
 from tellapart.inference.classifiers import BUNDLE, RUN_FILE
@@ -65,13 +64,14 @@ class Run:
     @cached_property
     def report(self) -> Report:
         """How the classifier does on the validation pictures, computed through its bundle."""
-        valid = self.table.in_split("valid")
+        valid, facts = self.table.in_split("valid"), self.report_facts
         return judge(
-            self.classifier, valid, title=self.path.name, subject="validation pictures", facts=self._facts, notes=(NOTE_VALID,)
+            self.classifier, valid, title=self.path.name, subject="validation pictures", facts=facts, notes=(NOTE_VALID,)
         )
 
     @property
-    def _facts(self) -> dict[str, str]:
+    def report_facts(self) -> dict[str, str]:
+        """What a report says of the run besides what the bundle says of itself."""
         return {"Files": self.facts["counts"]}
 
     @property
@@ -115,7 +115,8 @@ def train(
     recipe = recipe or Recipe()
     clock = _Clock()
     with clock.of("read"):
-        table = source if isinstance(source, ImageTable) else read(source, progress=progress)
+        # Absolute paths, so that the run can be judged from any folder.
+        table = source if isinstance(source, ImageTable) else read(Path(source).absolute(), progress=progress)
         table = table.without_classes(drop)
         split(table, valid_frac=recipe.valid_frac, test_frac=recipe.test_frac, seed=recipe.seed)  # refuse before the long part
     folder = _new_folder(source, out)
@@ -138,51 +139,6 @@ def resume(path: str | Path, *, progress: Progress = silent) -> Run:
     with clock.of("read"):
         table = read(begun["source"], progress=progress).without_classes(begun.get("drop", ()))
     return _train_into(folder, table, Recipe.from_json(begun["recipe"]), begun, clock, progress)
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """A report and the page that shows it."""
-
-    run: Path
-    report: Report
-    page: Path
-
-    def to_json(self) -> dict[str, Any]:
-        """What `tellapart evaluate --json` prints."""
-        return {"run": str(self.run), **self.report.to_json(), "report": str(self.page)}
-
-    def text(self) -> str:
-        """The result for a terminal: the figures, each class's, and where the page is."""
-        width = max(map(len, self.report.classes))
-        rows = [
-            f"  {name:{width}}  recall {percent(score.recall):>7}  precision {percent(score.precision):>7}  n = {score.n}"
-            for name, score in self.report.per_class.items()
-        ]
-        notes = [f"note: {note}" for note in self.report.notes]
-        return "\n".join([f"{self.report.subject}: {self.report.summary()}", *rows, *notes, f"report: {self.page}"])
-
-
-def evaluate(run: Run, source: str | Path | None = None, *, progress: Progress = silent) -> Evaluation:
-    """How a run's classifier does on its locked test pictures (or validation, where it has none), or on another data set.
-
-    Of another data set that is split, its test part is taken, else its validation part, else all of it. The page and
-    figures are written into the run's folder. Raises DataError for labels that the classifier does not know.
-    """
-    table = run.table if source is None else read(source, progress=progress)
-    part = next((name for name in ("test", "valid") if name in table.splits), "")
-    chosen = table.in_split(part) if part else table
-    notes = _overlap(run, chosen) if source is not None else (NOTE_TEST if part == "test" else NOTE_VALID,)
-    words = {"test": "test pictures", "valid": "validation pictures", "": "pictures"}[part]
-    subject = words if source is None else f"{words} of {Path(source).name}"
-    report = judge(run.classifier, chosen, title=run.path.name, subject=subject, facts=run._facts, notes=notes, progress=progress)
-    name = f"evaluation-{part or 'all'}" if source is None else f"evaluation-{Path(source).resolve().name}"
-    if not report.n:
-        reason = report.failures[0][1] if report.failures else "there are none"
-        raise DataError(f"none of the {len(chosen)} pictures can be judged: {reason}. Have they moved? Give their folder.")
-    page = run.path / f"{name}.html"
-    _write_report(report, page, progress)
-    return Evaluation(run.path, report, page)
 
 
 def _train_into(folder: Path, table: ImageTable, recipe: Recipe, begun: dict[str, Any], clock: _Clock, progress: Progress) -> Run:
@@ -210,7 +166,7 @@ def _train_into(folder: Path, table: ImageTable, recipe: Recipe, begun: dict[str
     with clock.of("evaluate"):
         report = run.report
     with clock.of("report"):
-        _write_report(report, run.page, progress)
+        write_report(report, run.page, progress)
     facts["seconds"] = clock.seconds()
     write_json(folder / RUN_FILE, facts)  # last: until now the folder is marked unfinished
     return run
@@ -235,7 +191,7 @@ class _Clock:
 
 
 def _words(source: str | Path | ImageTable) -> str | None:
-    return None if isinstance(source, ImageTable) else str(Path(source).resolve())
+    return None if isinstance(source, ImageTable) else str(Path(source).absolute())
 
 
 def _new_folder(source: str | Path | ImageTable, out: str | Path | None) -> Path:
@@ -270,13 +226,7 @@ def _warnings(table: ImageTable, cache_warning: str) -> list[str]:
     return found
 
 
-def _overlap(run: Run, table: ImageTable) -> tuple[str, ...]:
-    """A remark where pictures to be judged were trained on."""
-    trained = set(run.table.in_split("train").sha256)
-    n_seen = sum(digest in trained for digest in table.sha256)
-    return (f"{n_seen} of these {len(table)} pictures were trained on: the accuracy is too good by that.",) if n_seen else ()
-
-
-def _write_report(report: Report, page: Path, progress: Progress) -> None:
+def write_report(report: Report, page: Path, progress: Progress) -> None:
+    """Write the report as an HTML page, and beside it the same as JSON."""
     write_html(report, page, progress=progress)
     write_json(page.with_suffix(".json"), report.to_json())

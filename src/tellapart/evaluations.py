@@ -1,0 +1,69 @@
+"""Judging a run again: on its locked test part, or on other pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tellapart.data import ImageTable, read
+from tellapart.errors import DataError
+from tellapart.evaluation import Report
+from tellapart.evaluation.judging import judge
+from tellapart.evaluation.report import percent
+from tellapart.progress import Progress, silent
+from tellapart.runs import NOTE_TEST, NOTE_VALID, Run, write_report
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A report and the page that shows it."""
+
+    run: Path
+    report: Report
+    page: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """What `tellapart evaluate --json` prints."""
+        return {"run": str(self.run), **self.report.to_json(), "report": str(self.page)}
+
+    def text(self) -> str:
+        """The result for a terminal: the figures, each class's, and where the page is."""
+        width = max(map(len, self.report.classes))
+        rows = [
+            f"  {name:{width}}  recall {percent(score.recall):>7}  precision {percent(score.precision):>7}  n = {score.n}"
+            for name, score in self.report.per_class.items()
+        ]
+        notes = [f"note: {note}" for note in self.report.notes]
+        return "\n".join([f"{self.report.subject}: {self.report.summary()}", *rows, *notes, f"report: {self.page}"])
+
+
+def evaluate(run: Run, source: str | Path | None = None, *, progress: Progress = silent) -> Evaluation:
+    """How a run's classifier does on its locked test pictures (or validation, where it has none), or on another data set.
+
+    Of another data set that is split, its test part is taken, else its validation part, else all of it. The page and
+    figures are written into the run's folder. Raises DataError for labels that the classifier does not know.
+    """
+    table = run.table if source is None else read(Path(source).absolute(), progress=progress)
+    part = next((name for name in ("test", "valid") if name in table.splits), "")
+    chosen = table.in_split(part) if part else table
+    notes = _overlap(run, chosen) if source is not None else (NOTE_TEST if part == "test" else NOTE_VALID,)
+    words = {"test": "test pictures", "valid": "validation pictures", "": "pictures"}[part]
+    other = "" if source is None else Path(source).resolve().name
+    subject = f"{words} of {other}" if other else words
+    report = judge(
+        run.classifier, chosen, title=run.path.name, subject=subject, facts=run.report_facts, notes=notes, progress=progress
+    )
+    if not report.n:
+        reason = report.failures[0][1] if report.failures else "there are none"
+        raise DataError(f"none of the {len(chosen)} pictures can be judged: {reason}. Have they moved? Give their folder.")
+    page = run.path / (f"evaluation-of-{other}.html" if other else f"evaluation-{part}.html")
+    write_report(report, page, progress)
+    return Evaluation(run.path, report, page)
+
+
+def _overlap(run: Run, table: ImageTable) -> tuple[str, ...]:
+    """A remark where pictures to be judged were trained on."""
+    trained = set(run.table.in_split("train").sha256)
+    n_seen = sum(digest in trained for digest in table.sha256)
+    return (f"{n_seen} of these {len(table)} pictures were trained on: of those the accuracy says nothing.",) if n_seen else ()
