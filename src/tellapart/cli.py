@@ -1,10 +1,9 @@
-"""The command line: parse, call one function, print."""
+"""The commands: parse, call one function, print."""
 
 from __future__ import annotations
 
 import json
 import re
-import signal
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ import typer
 
 from tellapart import __version__
 from tellapart.bars import bars
-from tellapart.errors import CallError, TellapartError
+from tellapart.errors import CallError
 
 if TYPE_CHECKING:
     from tellapart.inference import Prediction
@@ -84,7 +83,9 @@ def train(
     valid: Annotated[float, typer.Option("--valid", help="Part of each class held back to judge on.")] = 0.2,
     test: Annotated[float, typer.Option("--test", help="Part of each class locked away for `evaluate`.")] = 0.0,
     arch: Annotated[str, typer.Option("--arch", help="Backbone: the bundled one, or any of timm's.")] = "efficientnet_lite0",
-    weights: Annotated[str, typer.Option("--weights", metavar="auto|none|FILE", help="The backbone's weights.")] = "auto",
+    weights: Annotated[
+        str, typer.Option("--weights", metavar="NAME|FILE|none", help="A name of timm's, a .safetensors file, none.")
+    ] = "auto",
     size: Annotated[int, typer.Option("--size", help="Side of the model's input in px.")] = 224,
     fit: Annotated[str, typer.Option("--fit", metavar="crop|pad|squish", help="How a picture becomes a square.")] = "crop",
     balance: Annotated[float, typer.Option("--balance", help="0: classes count as they come; 1: as if equally frequent.")] = 0.0,
@@ -178,33 +179,6 @@ def backbones(as_json: Json = False) -> None:
     found = list_backbones()
     rows = [f"{one['arch']:24} {one['weights']:32} {one['state']}" for one in found]
     print(json.dumps(found) if as_json else "\n".join(rows))
-
-
-class _Stopped(BaseException):
-    """Ctrl-C. Not KeyboardInterrupt, which typer would answer before we can say what is kept."""
-
-
-def main() -> None:
-    """Run the command line; an error that we raise on purpose is its text and its exit code, never a traceback."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a file name may be no valid Unicode
-    signal.signal(signal.SIGINT, _stop)
-    try:
-        app()
-    except TellapartError as error:
-        _fail(str(error), error.exit_code)
-    except _Stopped:
-        _fail("stopped; computed features are kept, and an unfinished run goes on with: tellapart train --resume RUN", 130)
-
-
-def _stop(_signal: int, _frame: object) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not cut the cleaning up short
-    raise _Stopped
-
-
-def _fail(text: str, code: int) -> None:
-    print(f"tellapart: {text}", file=sys.stderr)
-    sys.exit(code)
 
 
 def _refuse_fine_tuning(epochs: int, budget: str | None) -> None:

@@ -55,6 +55,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         names = [f"{code:06d}" for code in range(len(self.classes_))]  # sorted as `classes_` is
         recipe = Recipe(self.arch, self.weights, self.size, self.fit_mode, balance=self.balance, seed=self.seed)
         table = table_of(_paths(X), [names[code] for code in codes])
+        _refuse_unreadable([f"{skip.path}: {skip.reason}" for skip in table.skipped])
         table = checked(table.with_splits(["train"] * len(table)))
         embedded = embed_table(table, recipe)
         _refuse_unreadable([f"{skip.path}: {skip.reason}" for skip in embedded.table.skipped])

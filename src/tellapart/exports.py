@@ -26,12 +26,12 @@ def export(path: str | Path, out: str | Path) -> dict[str, Any]:
         raise CallError(f"{folder} is not empty; nothing is overwritten. Choose another --out.")
     for name in (*classifier.manifest.files, FILE_NAME):
         write_atomically(folder / name, (classifier.folder / name).read_bytes())
-    pictures = _some_pictures(Path(path))
-    expected = [list(one.probabilities.values()) for one in classifier.predict_many(pictures)]
+    answered = [one for one in classifier.predict_many(_some_pictures(Path(path))) if not one.error]
+    expected = np.array([list(one.probabilities.values()) for one in answered])
     copy = Classifier.load(folder, library="onnxruntime")
-    difference = check_parity(copy, pictures, np.array(expected)) if pictures else None
+    difference = check_parity(copy, [one.path for one in answered], expected) if answered else None
     files = sorted(file.name for file in folder.iterdir())
-    return {"out": str(folder), "files": files, "n_pictures": len(pictures), "difference": difference}
+    return {"out": str(folder), "files": files, "n_pictures": len(answered), "difference": difference}
 
 
 def _some_pictures(path: Path) -> list[str]:

@@ -7,6 +7,7 @@ import glob
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tellapart.errors import CallError, StorageError
@@ -60,7 +61,8 @@ def write_csv(path: Path, predictions: Iterable[Prediction], classes: Sequence[s
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror}. Free space or choose another --out.") from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def row_text(prediction: Prediction, *, name_width: int, label_width: int) -> str:

@@ -48,11 +48,11 @@ class Run:
         folder = Path(path)
         if not (folder / RUN_FILE).is_file():
             raise BundleError(f"{folder} is not a run: there is no {RUN_FILE} in it. Train one: tellapart train DATA")
-        facts = read_json(folder / RUN_FILE)
-        if facts.get("state") != "finished":
+        facts = _read_facts(folder)
+        if facts["state"] != "finished":
             raise BundleError(f"the run {folder} is unfinished. Go on with it: tellapart train --resume {folder}")
         try:
-            table = ImageTable.from_csv((folder / TABLE_FILE).read_text(encoding="utf-8", errors="surrogateescape"))
+            table = ImageTable.from_csv((folder / TABLE_FILE).read_bytes().decode(errors="surrogateescape"))
         except (OSError, ValueError, DataError) as error:
             raise BundleError(f"{folder / TABLE_FILE} is damaged: {error}. Train again.") from error
         return cls(folder, Recipe.from_json(facts["recipe"]), table, facts)
@@ -130,14 +130,14 @@ def resume(path: str | Path, *, progress: Progress = silent) -> Run:
     folder = Path(path)
     if not (folder / RUN_FILE).is_file():
         raise BundleError(f"{folder} is not a run: there is no {RUN_FILE} in it")
-    begun = read_json(folder / RUN_FILE)
-    if begun.get("state") == "finished":
+    begun = _read_facts(folder)
+    if begun["state"] == "finished":
         return Run.load(folder)
-    if "source" not in begun or begun["source"] is None:
+    if begun["source"] is None:
         raise CallError(f"the run {folder} was started on a table in memory; call train with it again")
     clock = _Clock()
     with clock.of("read"):
-        table = read(begun["source"], progress=progress).without_classes(begun.get("drop", ()))
+        table = read(begun["source"], progress=progress).without_classes(begun["drop"])
     return _train_into(folder, table, Recipe.from_json(begun["recipe"]), begun, clock, progress)
 
 
@@ -170,6 +170,18 @@ def _train_into(folder: Path, table: ImageTable, recipe: Recipe, begun: dict[str
     facts["seconds"] = clock.seconds()
     write_json(folder / RUN_FILE, facts)  # last: until now the folder is marked unfinished
     return run
+
+
+def _read_facts(folder: Path) -> dict[str, Any]:
+    """run.json; raises BundleError where it lacks what every run has."""
+    facts = read_json(folder / RUN_FILE)
+    kinds: dict[str, Any] = {"state": str, "source": str | None, "recipe": dict, "drop": list}
+    if facts.get("state") == "finished":
+        kinds |= {"counts": str, "skipped": list, "seconds": dict, "runtime": str, "n_cached": int, "warnings": list}
+    for name, kind in kinds.items():
+        if name not in facts or not isinstance(facts[name], kind):
+            raise BundleError(f"{folder / RUN_FILE} is damaged: {name!r} is missing or of the wrong kind. Train again.")
+    return facts
 
 
 class _Clock:

@@ -25,11 +25,11 @@ def read(source: str | Path, *, progress: Progress = silent) -> ImageTable:
     Raises CallError where there is no such folder and DataError where it holds no labelled pictures.
     """
     root = Path(source)
-    if not root.exists():
+    if not os.path.exists(root):  # unlike Path.exists, False for a name that is too long
         raise CallError(f"no such folder: {root}. Give the folder that holds a folder of pictures per class.")
     if not root.is_dir():
         raise CallError(f"{root} is a file; give the folder that holds a folder of pictures per class")
-    found = _Found()
+    found = _Found(root)
     for split, folder in _split_folders(root, found):
         _list_classes(folder, split, found)
     if not found.paths:
@@ -42,6 +42,7 @@ def read(source: str | Path, *, progress: Progress = silent) -> ImageTable:
 class _Found:
     """What a walk has come upon so far."""
 
+    root: Path
     paths: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     splits: list[str] = field(default_factory=list)
@@ -51,9 +52,9 @@ class _Found:
 def _split_folders(root: Path, found: _Found) -> list[tuple[str, Path]]:
     """[("train", root/train), ...] where the folder is laid out so, else [("", root)]."""
     entries = _entries(root, found)
-    folders = [entry for entry in entries if entry.is_dir()]
-    if len(folders) == len(entries) == 1 and not _is_split(folders[0], found):
-        return _split_folders(Path(folders[0].path), found)  # a wrapper, as archives often have
+    folders = [entry for entry in entries if _is_folder(entry)]
+    if len(folders) == len(entries) == 1 and _is_wrapper(folders[0], found):
+        return _split_folders(Path(folders[0].path), found)
     splits = [entry for entry in folders if _is_split(entry, found)]
     if not any(SPLIT_FOLDERS[entry.name.lower()] == "train" for entry in splits):
         return [("", root)]
@@ -63,18 +64,31 @@ def _split_folders(root: Path, found: _Found) -> list[tuple[str, Path]]:
     return [(SPLIT_FOLDERS[entry.name.lower()], Path(entry.path)) for entry in splits]
 
 
+def _is_wrapper(entry: os.DirEntry[str], found: _Found) -> bool:
+    """A folder that holds the folders of the classes, as archives often have; one that holds pictures is a class."""
+    return not _is_split(entry, found) and any(_is_folder(below) for below in _entries(Path(entry.path), found))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself, at once or after 40 levels
+        return False
+
+
 def _is_split(entry: os.DirEntry[str], found: _Found) -> bool:
     """A folder named like a split that holds folders; a class called "train" holds pictures."""
-    return entry.name.lower() in SPLIT_FOLDERS and any(below.is_dir() for below in _entries(Path(entry.path), found))
+    return entry.name.lower() in SPLIT_FOLDERS and any(_is_folder(below) for below in _entries(Path(entry.path), found))
 
 
 def _list_classes(folder: Path, split: str, found: _Found) -> None:
+    above = frozenset({os.path.realpath(folder), os.path.realpath(found.root)})
     for entry in _entries(folder, found):
-        if not entry.is_dir():
+        if not _is_folder(entry):
             reason = "lies in no class folder" if _may_be_picture(entry.path) else "not a picture by its name"
             found.skipped.append(Skipped(entry.path, reason))
             continue
-        for path in _files_below(entry.path, found, above=frozenset()):
+        for path in _files_below(entry.path, found, above=above):
             if _may_be_picture(path):
                 found.paths.append(path)
                 found.labels.append(entry.name)
@@ -90,7 +104,7 @@ def _files_below(folder: str, found: _Found, above: frozenset[str]) -> Iterator[
         found.skipped.append(Skipped(folder, "a symbolic link that leads back to a folder above it"))
         return
     for entry in _entries(Path(folder), found):
-        if entry.is_dir():
+        if _is_folder(entry):
             yield from _files_below(entry.path, found, above | {real})
         else:
             yield entry.path

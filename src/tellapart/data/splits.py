@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections import defaultdict
 from dataclasses import replace
 
@@ -25,10 +26,12 @@ def split(table: ImageTable, *, valid_frac: float = 0.2, test_frac: float = 0.0,
         raise CallError(f"valid {valid_frac} and test {test_frac}: each is a part from 0 to 1, and both leave some to train on")
     table = _without_leaks(table)
     splits = ["train" if name == "" else name for name in table.splits]
+    left_frac = 1.0  # of what the table left to be drawn from
     for name, fraction in (("test", test_frac), ("valid", valid_frac)):
         if name not in splits and fraction > 0:
-            for row in _draw(table, splits, fraction, f"{seed}:{name}"):
+            for row in _draw(table, splits, fraction / left_frac, f"{seed}:{name}"):
                 splits[row] = name
+            left_frac -= fraction
     return checked(table.with_splits(splits))
 
 
@@ -52,7 +55,8 @@ def _without_leaks(table: ImageTable) -> ImageTable:
     leaks = [row for row, unit in enumerate(_units(table)) if unit in held and table.splits[row] in ("train", "")]
     if not leaks:
         return table
-    kept = table.take(row for row in range(len(table)) if row not in set(leaks))
+    leaked = set(leaks)
+    kept = table.take(row for row in range(len(table)) if row not in leaked)
     skipped = tuple(Skipped(table.paths[row], "a copy of a held-back picture") for row in leaks)
     return replace(kept, skipped=table.skipped + skipped)
 
@@ -70,7 +74,7 @@ def _draw(table: ImageTable, splits: list[str], fraction: float, salt: str) -> l
             rows_of[unit].append(row)
     units_of = defaultdict[str, list[str]](list)
     for unit in sorted(rows_of, key=lambda unit: _key(salt, unit)):
-        units_of[table.labels[rows_of[unit][0]]].append(unit)
+        units_of[min(table.labels[row] for row in rows_of[unit])].append(unit)
     _refuse_single(units_of, rows_of)
     return [row for units in units_of.values() for unit in _first(units, rows_of, fraction) for row in rows_of[unit]]
 
@@ -94,7 +98,7 @@ def _refuse_single(units_of: dict[str, list[str]], rows_of: dict[str, list[int]]
     n_rows = sum(len(rows_of[unit]) for unit in units_of[single[0]])
     copies = f" ({n_rows} copies of it)" if n_rows > 1 else ""
     more = f" So do {len(single) - 1} more classes: {', '.join(map(repr, single[1:5]))}." if len(single) > 1 else ""
-    drops = " ".join(f"--drop {label!r}" if " " in label else f"--drop {label}" for label in single[:5])
+    drops = " ".join(f"--drop {shlex.quote(label)}" for label in single[:5])
     raise DataError(
         f"class {single[0]!r} has 1 picture{copies}; at least 2 are needed to hold one back.{more} "
         f"Add pictures, or leave it out: {drops}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import stat
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -109,7 +111,7 @@ class ImageTable:
     def to_csv(self) -> str:
         """The rows as CSV with a header line: the manifest that a run keeps."""
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
+        writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writerow(COLUMNS)
         writer.writerows(zip(*self._columns(), strict=True))
         return text.getvalue()
@@ -117,7 +119,10 @@ class ImageTable:
     @classmethod
     def from_csv(cls, text: str) -> ImageTable:
         """The table that `to_csv` wrote. Raises DataError where the text is something else."""
-        rows = list(csv.reader(io.StringIO(text, newline="")))
+        try:
+            rows = list(csv.reader(io.StringIO(text, newline="")))
+        except csv.Error:
+            rows = []
         if not rows or tuple(rows[0]) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
             raise DataError(f"not a table of pictures: the first line must be {','.join(COLUMNS)}")
         return cls(*(zip(*rows[1:], strict=True) if len(rows) > 1 else ((),) * len(COLUMNS)))
@@ -175,6 +180,8 @@ def _hash_chunk(paths: list[str]) -> list[tuple[str, str]]:
 
 def _hash(path: str) -> tuple[str, str]:
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a FIFO or a device would be read for ever
+            return "", "not a regular file"
         return sha256_of(path), ""
     except OSError as error:
         return "", f"cannot be read: {error.strerror}"

@@ -24,6 +24,8 @@ WHITE = (255, 255, 255)
 
 # Pillow warns between one and two times its limit; there we raise a PictureError that names the picture.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# About broken EXIF and TIFF tags Pillow warns without naming the picture; what cannot be decoded is a PictureError here.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 def open_picture(source: str | Path | bytes, *, min_side_px: int | None = None) -> Image.Image:
@@ -47,7 +49,7 @@ def open_picture(source: str | Path | bytes, *, min_side_px: int | None = None) 
     except Image.DecompressionBombError as error:
         raise PictureError("too_large", f"more than {MAX_PIXELS / 1e6:.0f} megapixels; refused unread") from error
     except Exception as error:  # decoders raise anything on hostile bytes (struct, zlib, index, value, memory errors)
-        raise PictureError(_kind_of(error), f"cannot be decoded: {error or type(error).__name__}") from error
+        raise PictureError(_kind_of(error), f"cannot be decoded: {str(error).strip() or type(error).__name__}") from error
 
 
 def _read(path: Path) -> bytes:
@@ -91,7 +93,10 @@ def _open_heic(content: bytes) -> Image.Image:
         text = str(MissingExtraError("a HEIC picture", "heif"))
         raise PictureError("needs_heif", text) from error
     register_heif_opener()
-    return Image.open(BytesIO(content), formats=("HEIF",))
+    try:
+        return Image.open(BytesIO(content), formats=("HEIF",))
+    except UnidentifiedImageError as error:  # its text is the address of the BytesIO
+        raise PictureError("undecodable", "cannot be decoded: a damaged HEIC picture") from error
 
 
 def _guess(content: bytes) -> str:
@@ -121,7 +126,10 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
-        return Image.fromarray(_to_uint8(np.asarray(image))).convert("RGB")
+        values = np.asarray(image)
+        levels = _to_uint8(values)
+        levels[values == image.info.get("transparency", -1)] = 255  # a 16-bit PNG names one grey
+        return Image.fromarray(levels).convert("RGB")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         white = Image.new("RGB", image.size, WHITE)

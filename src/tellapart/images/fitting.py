@@ -31,8 +31,8 @@ class Fit:
     def __post_init__(self) -> None:
         if self.mode not in FITS:
             raise unknown_name("fit", self.mode, FITS)
-        if not 8 <= self.side_px <= 4096:
-            raise CallError(f"the input side is {self.side_px} px; between 8 and 4096 are possible")
+        if not isinstance(self.side_px, int) or not 8 <= self.side_px <= 4096:
+            raise CallError(f"the input side is {self.side_px} px; whole numbers between 8 and 4096 are possible")
         if not 0 < self.crop_frac <= 1:
             raise CallError(f"crop_frac is {self.crop_frac}; it is a part of the side, above 0 and at most 1")
 

@@ -12,6 +12,7 @@ import os
 import uuid
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,8 @@ def _read_shard(path: Path) -> list[tuple[str, np.ndarray]]:
         if metadata.get("format") != FORMAT or metadata.get("crc32") != _checksum(tensors):
             raise ValueError("checksum")
     except (SafetensorError, ValueError, OSError):
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # in a cache that may only be read it stays, and is passed over again
+            path.unlink(missing_ok=True)
         return []
     text = tensors["digests"].tobytes().hex()
     return [(text[64 * row : 64 * row + 64], features) for row, features in enumerate(tensors["features"])]

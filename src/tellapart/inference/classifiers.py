@@ -66,7 +66,9 @@ class Classifier:
             centres = load_file(folder / "head.safetensors")["centres"]
         except (SafetensorError, KeyError, OSError) as error:
             raise BundleError(f"{folder / 'head.safetensors'} is damaged: {error}") from error
-        return cls(folder, manifest, load_runtime(folder / "model.onnx", library=library), centres)
+        runtime = load_runtime(folder / "model.onnx", library=library)
+        _check_widths(runtime, manifest, centres, folder)
+        return cls(folder, manifest, runtime, centres)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -116,9 +118,17 @@ class Classifier:
         return float(np.max(self._centres @ part) / max(float(np.linalg.norm(part)), 1e-12))
 
 
+def _check_widths(runtime: Runtime, manifest: Manifest, centres: np.ndarray, folder: Path) -> None:
+    """Raise BundleError where the manifest, the network and the centres do not belong together."""
+    n_classes, found = len(manifest.classes), runtime.widths
+    wanted = {"pixels": manifest.fit.side_px, "probabilities": n_classes}
+    if {name: found.get(name) for name in wanted} != wanted or len(centres) != n_classes or "embedding" not in found:
+        raise BundleError(f"{folder} is damaged: its network, manifest and head do not belong together. Export the bundle again.")
+
+
 def _bundle_folder(path: Path) -> Path:
     """The bundle that `path` means: itself, or the one within a finished run."""
-    if not path.exists():
+    if not os.path.exists(path):  # Path.exists raises for a name that is too long
         raise BundleError(f"no such run or bundle: {path}. Train one: tellapart train DATA --out {path}")
     if (path / FILE_NAME).is_file():
         return path

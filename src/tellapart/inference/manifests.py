@@ -63,6 +63,8 @@ class Manifest:
 
     def verify(self, folder: Path) -> None:
         """Raise BundleError unless each file is there with the hash that it was written with."""
+        for name in {"model.onnx", "head.safetensors"} - self.files.keys():
+            raise BundleError(f"{folder / FILE_NAME} is damaged: it has no hash of {name!r}")
         for name, digest in self.files.items():
             path = folder / name
             if Path(name).name != name or not path.is_file():

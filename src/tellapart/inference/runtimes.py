@@ -31,6 +31,10 @@ class Runtime(Protocol):
     def name(self) -> str:
         """Library, version and precision: what decides the last digits of a result."""
 
+    @property
+    def widths(self) -> dict[str, int]:
+        """The side of the input `pixels` in px, and the width of each output."""
+
     def stream(self, batches: Iterable[np.ndarray]) -> Iterator[Outputs]:
         """The outputs of each (BATCH, side, side, 3) uint8 batch by name, in order, some batches running ahead."""
 
@@ -62,6 +66,10 @@ class OpenVino:
         """Compiled when first used: with all features in the cache a backbone is never run."""
         settings = {"INFERENCE_PRECISION_HINT": self.precision, "PERFORMANCE_HINT": "THROUGHPUT"}
         return self.core.compile_model(self.graph, "CPU", settings)
+
+    @cached_property
+    def widths(self) -> dict[str, int]:
+        return {port.any_name: port.partial_shape[1].get_length() for port in (*self.graph.inputs, *self.graph.outputs)}
 
     @property
     def precision(self) -> str:
@@ -111,6 +119,7 @@ class OnnxRuntime:
         except Exception as error:  # its own exception classes share no public base
             raise ValueError(str(error)) from error
         self.names = [port.name for port in self.session.get_outputs()]
+        self.widths = {port.name: port.shape[1] for port in (*self.session.get_inputs(), *self.session.get_outputs())}
 
     @cached_property
     def name(self) -> str:

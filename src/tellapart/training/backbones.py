@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -67,7 +68,7 @@ def get_backbone(recipe: Recipe) -> Backbone:
 
 def _identity(weights: str) -> str:
     """Weights as a part of a cache key: a file is its content."""
-    return sha256_of(weights) if Path(weights).is_file() else weights
+    return sha256_of(weights) if os.path.isfile(weights) else weights
 
 
 def _load(folder: Path, recipe: Recipe) -> Backbone | None:

@@ -1,6 +1,7 @@
 """The head: a multinomial logistic regression on frozen features, its penalty chosen by cross-validation.
 
-All folds and the final fit descend together: one product with the features serves them all. The descent is Nesterov's
+All folds and a fit on everything descend together: one product with the features serves them all. The head is the mean of
+these fits, which steadies it (docs/features.md) and stays a linear layer. The descent is Nesterov's
 accelerated gradient with restarts (O'Donoghue & Candès 2015) on a majoriser: the softmax Hessian never exceeds half the
 features' second moment (Böhning 1992), whose leading directions a randomised factorisation finds (Halko et al. 2011). No
 line search, no Hessian, and a second or two for some thousand pictures of 2,944 features.
@@ -14,11 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 
 PENALTIES = (1e-2, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)  # strong to weak, each starting from the one before
-RANK = 128  # leading directions that are preconditioned; 64 to 512 reach the same loss, 128 the soonest (docs/features.md)
+RANK = 128  # leading directions that are preconditioned; 64 to 512 take as long and reach the same loss (docs/features.md)
 OVERSAMPLING = 16
 TOLERANCE = 1e-2  # of the step in the majoriser's norm; a tighter one is slower and no more accurate (docs/features.md)
 MAX_STEPS = 300
 MAX_LOGITS = 100_000_000  # folds descend together up to this many float32 values (400 MB), else one by one
+MAX_PRODUCTS = 1_000_000_000  # multiply-adds of one fit's logits; above (100 classes of 35), features are reduced
+REDUCED_RANK = 512  # keeps nine tenths of the variance of what was tried; a guess at where speed and accuracy meet
 PATIENCE = 2  # the path ends once this many weaker penalties were no better
 
 
@@ -56,13 +59,14 @@ def fit_head(
     `folds` (N,) numbers each picture's cross-validation fold. Each of the `blocks` of features gets the same total variance.
     `balance` weighs a class by (mean count / its count) to this power: 0 not at all, 1 as if all classes were equally frequent.
     """
+    rng = np.random.default_rng(seed)
     centre, scale = features.mean(0), _block_scales(features, blocks)
-    x = (features - centre) * scale  # (N, D)
-    shares = _shares(labels, folds, n_classes, balance)  # (F + 1, N); the last row is the final fit's
-    majoriser = _Majoriser.of(x, np.random.default_rng(seed))
-    penalty, final, logits = _best_penalty(x, labels, folds, shares, majoriser, n_classes)
+    x, directions = _reduced((features - centre) * scale, n_classes, rng)  # (N, D), or (N, R) along R directions
+    shares = _shares(labels, folds, n_classes, balance)  # (F + 1, N); the last row is the fit on everything
+    penalty, final, logits = _best_penalty(x, labels, folds, shares, _Majoriser.of(x, RANK, rng), n_classes)
     temperature = fit_temperature(logits, labels)
-    weights = (final.weights[0] * scale / temperature).T  # (D, K)
+    weights = final.weights[0] if directions is None else final.weights[0] @ directions
+    weights = (weights * scale / temperature).T  # (D, K)
     bias = final.bias[0, :, 0] / temperature - centre @ weights
     return Head(
         np.ascontiguousarray(weights, np.float32), bias.astype(np.float32), penalty, temperature, softmax(logits / temperature)
@@ -104,6 +108,9 @@ class _State:
     def of_fit(self, fit: slice) -> _State:
         return _State(self.weights[fit], self.bias[fit])
 
+    def averaged(self) -> _State:
+        return _State(self.weights.mean(0, keepdims=True), self.bias.mean(0, keepdims=True))
+
 
 @dataclass(frozen=True)
 class _Majoriser:
@@ -113,13 +120,13 @@ class _Majoriser:
     directions: np.ndarray  # (R, D) orthonormal rows
 
     @classmethod
-    def of(cls, x: np.ndarray, rng: np.random.Generator) -> _Majoriser:
-        n_columns = min(RANK + OVERSAMPLING, *x.shape)
+    def of(cls, x: np.ndarray, rank: int, rng: np.random.Generator) -> _Majoriser:
+        n_columns = min(rank + OVERSAMPLING, *x.shape)
         basis, _ = np.linalg.qr(x @ rng.standard_normal((x.shape[1], n_columns), dtype=np.float32))
         basis, _ = np.linalg.qr(x @ (x.T @ basis))  # one power iteration sharpens the leading directions
         inner = basis.T @ x  # (n_columns, D)
         values, vectors = np.linalg.eigh(inner @ inner.T)
-        kept = slice(None, -1 - min(RANK, n_columns), -1)
+        kept = slice(None, -1 - min(rank, n_columns), -1)
         values, vectors = np.maximum(values[kept], 1e-9 * max(values[-1], 1e-9)), vectors[:, kept]
         return cls(values / len(x), (vectors / np.sqrt(values)).T @ inner)
 
@@ -130,6 +137,14 @@ class _Majoriser:
         flat = gradient.reshape(-1, gradient.shape[-1])
         step: np.ndarray = rest * flat + ((flat @ self.directions.T) * gains.astype(np.float32)) @ self.directions
         return step.reshape(gradient.shape).astype(np.float32, copy=False)
+
+
+def _reduced(x: np.ndarray, n_classes: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pictures (N, D) as they are or, where the work of a step asks for it, along their leading directions (R, D)."""
+    if n_classes * x.size <= MAX_PRODUCTS or min(x.shape) <= REDUCED_RANK:
+        return x, None
+    directions = _Majoriser.of(x, REDUCED_RANK, rng).directions
+    return x @ directions.T, directions
 
 
 def _block_scales(features: np.ndarray, blocks: Sequence[int]) -> np.ndarray:
@@ -154,7 +169,7 @@ def _shares(labels: np.ndarray, folds: np.ndarray, n_classes: int, balance: floa
 def _best_penalty(
     x: np.ndarray, labels: np.ndarray, folds: np.ndarray, shares: np.ndarray, majoriser: _Majoriser, n_classes: int
 ) -> tuple[float, _State, np.ndarray]:
-    """The penalty with the least log-loss on held-out folds, the final fit's state there, and the held-out logits (N, K)."""
+    """The penalty with the least log-loss on held-out folds, the mean of all fits there, and the held-out logits (N, K)."""
     n_fits, (_, n_features) = len(shares), x.shape
     state = _State(np.zeros((n_fits, n_classes, n_features), np.float32), np.zeros((n_fits, n_classes, 1), np.float32))
     place = np.searchsorted(np.unique(folds), folds)
@@ -166,7 +181,7 @@ def _best_penalty(
         loss = log_loss(logits, labels)
         if loss < best_loss:
             best_loss, since_best = loss, 0
-            best = float(penalty), state.of_fit(slice(-1, None)), logits
+            best = penalty, state.averaged(), logits
         elif (since_best := since_best + 1) == PATIENCE:
             break
     return best

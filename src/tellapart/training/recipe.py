@@ -18,7 +18,7 @@ class Recipe:
     """How to train. Frozen: `dataclasses.replace(recipe, seed=1)` makes another one."""
 
     arch: str = DEFAULT_ARCH  # backbone: the bundled one, or any name of timm's (needs the extra `train`)
-    weights: str = "auto"  # "auto": bundled or from the hub; a local .safetensors file; "none": random
+    weights: str = "auto"  # "auto": bundled or the hub's default; a tag of timm's; a local .safetensors file; "none": random
     size: int = 224  # side of the model's input in px
     fit: str = "crop"  # how a picture becomes a square: "crop" its middle, "pad" it, "squish" it
     valid_frac: float = 0.2  # part of each class held back to judge on, unless the data bring a validation part
@@ -32,6 +32,7 @@ class Recipe:
         _within("test_frac", self.test_frac, 0, 0.9)
         _within("folds", self.folds, 2, 50)
         _within("balance", self.balance, 0, 1)
+        _within("seed", self.seed, 0, 2**32 - 1)
         Fit(self.size, self.fit)  # raises CallError for a side or a fit that is not possible
 
     def to_json(self) -> dict[str, Any]:
@@ -52,5 +53,5 @@ class Recipe:
 
 
 def _within(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
+    if not low <= value <= high:  # also what is not a number
         raise CallError(f"{name} is {value}; it must lie between {low} and {high}")

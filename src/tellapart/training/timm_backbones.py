@@ -36,18 +36,25 @@ def export_timm(recipe: Recipe) -> Exported:
     config: dict[str, Any] = resolve_data_config({}, model=model)  # type: ignore[no-untyped-call]
     network = _Features(model, config["mean"], config["std"])
     pixels = torch.zeros(2, recipe.size, recipe.size, 3, dtype=torch.uint8)
-    with torch.inference_mode():
-        widths = [part.shape[1] for part in network.parts(pixels)]
+    try:
+        with torch.inference_mode():
+            widths = [part.shape[1] for part in network.parts(pixels)]
+    except (AssertionError, RuntimeError, ValueError) as error:  # how timm's networks say that a size does not suit them
+        raise CallError(f"{recipe.arch!r} cannot take pictures of {recipe.size} px: {error}") from error
     digest = hashlib.sha256(b"".join(tensor.numpy().tobytes() for tensor in model.state_dict().values())).hexdigest()
     return Exported(_to_onnx(network, pixels), _words(recipe), digest, float(config["crop_pct"]), tuple(widths))
 
 
 def _create(arch: str, recipe: Recipe) -> torch.nn.Module:
-    options: dict[str, Any] = {"num_classes": 0}
-    if recipe.weights not in ("auto", "none"):
-        return _with_file(timm.create_model(arch, **options), Path(recipe.weights))
+    if recipe.weights == "none":
+        return timm.create_model(arch, num_classes=0)
+    if recipe.weights.endswith(".safetensors") or Path(recipe.weights).is_file():
+        return _with_file(timm.create_model(arch, num_classes=0), Path(recipe.weights))
+    tags = [name.partition(".")[2] for name in timm.list_pretrained(f"{arch}.*")]
+    if recipe.weights != "auto" and recipe.weights not in tags:
+        raise unknown_name(f"weights of {recipe.arch}", recipe.weights, ["auto", "none", *tags])
     try:
-        return timm.create_model(arch, pretrained=recipe.weights == "auto", **options)
+        return timm.create_model(arch if recipe.weights == "auto" else f"{arch}.{recipe.weights}", pretrained=True, num_classes=0)
     except Exception as error:  # the hub's client raises its own kinds for no network, no file and no permission
         raise BundleError(
             f"the weights of {recipe.arch!r} cannot be had from the hub ({type(error).__name__}). On a machine that is online: "
@@ -58,7 +65,7 @@ def _create(arch: str, recipe: Recipe) -> torch.nn.Module:
 
 def _with_file(model: torch.nn.Module, path: Path) -> torch.nn.Module:
     if not path.is_file():
-        raise CallError(f"no weights at {path}; give a .safetensors file, 'auto' or 'none'")
+        raise CallError(f"no weights at {path}; give a .safetensors file, a name, 'auto' or 'none'")
     try:
         tensors = load_file(path)
     except SafetensorError as error:
@@ -111,4 +118,4 @@ def _to_onnx(network: torch.nn.Module, pixels: torch.Tensor) -> onnx.ModelProto:
 
 
 def _words(recipe: Recipe) -> str:
-    return {"auto": "timm's hub weights", "none": "random"}.get(recipe.weights, Path(recipe.weights).name)
+    return {"auto": "from the hub, timm's default", "none": "random"}.get(recipe.weights, Path(recipe.weights).name)

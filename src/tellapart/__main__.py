@@ -1,0 +1,52 @@
+"""The `tellapart` command. Errors that we raise on purpose become their text and exit code; Ctrl-C is answered from the start."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from tellapart.errors import TellapartError
+
+
+class _Stopped(BaseException):
+    """Ctrl-C. Not KeyboardInterrupt, which typer would answer before we can say what is kept."""
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 the work failed, 2 the call was wrong, 130 stopped."""
+    signal.signal(signal.SIGINT, _stop)
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a file name may be no valid Unicode
+        from tellapart.cli import app  # typer takes a tenth of a second, in which Ctrl-C may come
+
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, where a full disk can still be answered
+    except TellapartError as error:
+        _fail(str(error), error.exit_code)
+    except BrokenPipeError:
+        _fail("", 1)  # the reader has seen enough: `tellapart predict ... | head`
+    except OSError as error:
+        _fail(f"cannot write the output: {error.strerror}", 1)
+    except _Stopped:
+        _fail("stopped; computed features are kept, and an unfinished run goes on with: tellapart train --resume RUN", 130)
+
+
+def _stop(_signal: int, _frame: object) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not cut the cleaning up short
+    raise _Stopped
+
+
+def _fail(text: str, code: int) -> None:
+    if text:
+        print(f"tellapart: {text}", file=sys.stderr)
+    sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what a full disk or a gone reader did not take
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
