@@ -7,7 +7,6 @@ import struct
 import subprocess
 import sys
 import tracemalloc
-import warnings
 import zlib
 from io import BytesIO
 from pathlib import Path
@@ -113,23 +112,27 @@ def test_the_content_decides_not_the_name(suffix: str, tmp_path: Path) -> None:
     assert open_picture(str(path)).size == (40, 24)
 
 
-def test_every_format_opens_in_a_fresh_process(tmp_path: Path) -> None:
-    """Pillow loads most of its formats late: what opens after other pictures must open first as well."""
-    for suffix, (name, _) in ENCODINGS.items():
-        if name in Image.SAVE:
-            (tmp_path / f"picture.{suffix}").write_bytes(sample(suffix))
+@pytest.mark.parametrize(
+    "suffix",
+    [
+        "tif",
+        "webp",
+        pytest.param("avif", marks=[AVIF, pytest.mark.slow]),
+        pytest.param("jp2", marks=[JPEG2000, pytest.mark.slow]),
+    ],
+)
+def test_a_format_opens_first_in_a_process(suffix: str, tmp_path: Path) -> None:
+    """Pillow loads all but five formats late: what opens after other pictures must open before them as well."""
+    path = tmp_path / f"picture.{suffix}"
+    path.write_bytes(sample(suffix))
     code = "import sys; from tellapart.images import open_picture; print(open_picture(sys.argv[1]).size)"
-    runs = {
-        path.name: subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        for path in sorted(tmp_path.iterdir())
-    }
-    answers = {name: run.communicate(timeout=60)[0].decode().strip() for name, run in runs.items()}
-    assert answers == dict.fromkeys(runs, "(40, 24)")
+    run = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=60)
+    assert (run.stdout, run.stderr) == ("(40, 24)\n", "")
 
 
 def test_every_suffix_that_is_listed_has_a_format_that_opens() -> None:
     aliases = {".jpeg", ".jfif", ".heic", ".heif", ".pgm", ".pbm"}  # named otherwise than in ENCODINGS, or tested below
-    assert PICTURE_SUFFIXES == {f".{suffix}" for suffix in ENCODINGS} | aliases
+    assert aliases | {f".{suffix}" for suffix in ENCODINGS} == PICTURE_SUFFIXES
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -149,7 +152,7 @@ def test_exif_orientation_is_undone(suffix: str, orientation: int) -> None:
     picture = open_picture(content)
     assert picture.size == (40, 24)
     assert np.abs(np.asarray(picture, dtype=int) - np.asarray(corners)).mean() < 4
-    assert ORIENTATION_TAG not in picture.getexif()
+    assert picture.getexif().get(ORIENTATION_TAG, 1) == 1  # or whoever looks next turns it again
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 77])
@@ -167,11 +170,24 @@ def test_broken_exif_does_not_cost_the_picture() -> None:
     assert open_picture(encoded(halves(), "JPEG", exif=BROKEN_EXIF)).size == (40, 24)
 
 
-def test_nothing_is_printed_about_a_picture_that_opens() -> None:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        open_picture(encoded(halves(), "JPEG", exif=BROKEN_EXIF))
-    assert [str(one.message) for one in caught] == []
+SILENTLY = """
+import sys
+from tellapart.errors import PictureError
+from tellapart.images import open_picture
+for path in sys.argv[1:]:
+    try:
+        open_picture(path)
+    except PictureError:
+        pass
+"""
+
+
+def test_nothing_is_printed_about_broken_tags(tmp_path: Path) -> None:
+    (tmp_path / "exif.jpg").write_bytes(encoded(halves(), "JPEG", exif=BROKEN_EXIF))
+    (tmp_path / "truncated.tiff").write_bytes(sample("tiff", photo(96, 64))[:1000])
+    paths = [str(path) for path in tmp_path.iterdir()]
+    run = subprocess.run([sys.executable, "-c", SILENTLY, *paths], capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"optimize": True}])
@@ -214,7 +230,9 @@ def test_16_bit_colour_becomes_8() -> None:
     assert levels_of(png(2, 1, depth=16, pixels=zlib.compress(row))).tolist() == [[[0, 128, 255], [1, 2, 3]]]
 
 
-@pytest.mark.parametrize(("top", "expected"), [(1.0, [0, 64, 128, 255]), (255.0, [0, 64, 128, 255]), (65535.0, [0, 64, 128, 255])])
+@pytest.mark.parametrize(
+    ("top", "expected"), [(1.0, [0, 64, 128, 255]), (255.0, [0, 64, 128, 255]), (65535.0, [0, 64, 128, 255])]
+)
 def test_floats_of_each_usual_range_become_8_bits(top: float, expected: list[int]) -> None:
     values = np.array([[0, 0.25, 0.5, 1.0]], dtype=np.float32) * top
     levels = levels_of(encoded(Image.fromarray(values), "TIFF"))[0, :, 0]
@@ -518,11 +536,11 @@ def opens_or_is_refused(content: bytes) -> None:
     try:
         picture = open_picture(content)
     except PictureError as error:
-        assert error.kind
-        assert str(error)
-    else:
-        assert picture.mode == "RGB"
-        np.asarray(picture)
+        said = (error.kind, str(error))
+        assert all(said)
+        return
+    assert picture.mode == "RGB"
+    assert np.asarray(picture).shape == (picture.height, picture.width, 3)
 
 
 @given(st.binary(max_size=300))
