@@ -75,7 +75,7 @@ class Choice:
     rescale: Rescale = as_they_are
     as_one_block: bool = False
     balance: float = 0.0
-    solver: Mapping[str, float] = field(default_factory=dict)  # constants of tellapart.training.head
+    solver: Mapping[str, Any] = field(default_factory=dict)  # names of tellapart.training.head, otherwise
 
     def features(self, half: Half, train: Half, views: tuple[str, ...]) -> list[np.ndarray]:
         """A block (N, C) for each part."""
@@ -104,6 +104,7 @@ CHOICES = (
     Choice("balance", "1", balance=1.0),
     *(Choice("solver", f"RANK {rank}", solver={"RANK": rank}) for rank in (64, 256, 512)),
     *(Choice("solver", f"TOLERANCE {tolerance:g}", solver={"TOLERANCE": tolerance}) for tolerance in (3e-2, 3e-3)),
+    Choice("solver", "the fit on everything alone", solver={"_averaged": lambda fits: fits.of_fit(slice(-1, None))}),
 )
 KEPT = CHOICES[0]
 

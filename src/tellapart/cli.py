@@ -31,6 +31,7 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout; progress goes to stderr.")]
 Seed = Annotated[int, typer.Option("--seed", help="Decides all that is drawn.")]
+AnySeed = Annotated[int, typer.Option("--seed", help="Taken as by every command; nothing is drawn here.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, or an exported bundle.")]
 
 
@@ -118,6 +119,7 @@ def train(
 def evaluate(
     run: RunFolder,
     data: Annotated[Path | None, typer.Argument(metavar="[DATA]", help="Other labelled pictures.")] = None,
+    _seed: AnySeed = 0,
     as_json: Json = False,
 ) -> None:
     """Judge a run on its locked test pictures (its validation pictures where it has none), or on other pictures."""
@@ -133,6 +135,7 @@ def predict(
     run: RunFolder,
     paths: Annotated[list[str], typer.Argument(metavar="PATHS...", help="Pictures, folders of them, or globs.")],
     out: Annotated[Path | None, typer.Option("--out", help="Write the predictions to this CSV file.")] = None,
+    _seed: AnySeed = 0,
     as_json: Json = False,
 ) -> None:
     """Say what is on pictures. A file that cannot be read is a row with its error."""
@@ -160,7 +163,12 @@ def predict(
 
 
 @app.command(epilog="Example: tellapart export runs/flowers --out flowers-bundle")
-def export(run: RunFolder, out: Annotated[Path, typer.Option("--out", help="A new folder.")], as_json: Json = False) -> None:
+def export(
+    run: RunFolder,
+    out: Annotated[Path, typer.Option("--out", help="A new folder.")],
+    _seed: AnySeed = 0,
+    as_json: Json = False,
+) -> None:
     """Copy a run's bundle to a folder of its own and check that it answers alike."""
     from tellapart import exports
 
@@ -172,7 +180,7 @@ def export(run: RunFolder, out: Annotated[Path, typer.Option("--out", help="A ne
 
 
 @app.command(epilog="Example: tellapart backbones --json")
-def backbones(as_json: Json = False) -> None:
+def backbones(_seed: AnySeed = 0, as_json: Json = False) -> None:
     """The backbones at hand, offline or not."""
     from tellapart.training.backbones import list_backbones
 

@@ -108,9 +108,6 @@ class _State:
     def of_fit(self, fit: slice) -> _State:
         return _State(self.weights[fit], self.bias[fit])
 
-    def averaged(self) -> _State:
-        return _State(self.weights.mean(0, keepdims=True), self.bias.mean(0, keepdims=True))
-
 
 @dataclass(frozen=True)
 class _Majoriser:
@@ -181,10 +178,14 @@ def _best_penalty(
         loss = log_loss(logits, labels)
         if loss < best_loss:
             best_loss, since_best = loss, 0
-            best = penalty, state.averaged(), logits
+            best = penalty, _averaged(state), logits
         elif (since_best := since_best + 1) == PATIENCE:
             break
     return best
+
+
+def _averaged(fits: _State) -> _State:
+    return _State(fits.weights.mean(0, keepdims=True), fits.bias.mean(0, keepdims=True))
 
 
 def _held_out_logits(x: np.ndarray, place: np.ndarray, state: _State) -> np.ndarray:
