@@ -31,7 +31,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def command() -> list[str]:
     """The installed command, without the shell's search for it."""
-    return [sys.executable, "-c", "from tellapart.cli import main; main()"]
+    return [sys.executable, "-m", "tellapart"]
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +40,9 @@ def tellapart(cache: Path, command: list[str]) -> Cli:
 
     def call(*words: str | Path, env: dict[str, str] | None = None, **more: Any) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "TELLAPART_CACHE": str(cache), "COLUMNS": "160", **(env or {})}
-        done = subprocess.run([*command, *map(str, words)], capture_output=True, text=True, timeout=120, env=environment, check=False, **more)
+        done = subprocess.run(
+            [*command, *map(str, words)], capture_output=True, text=True, timeout=120, env=environment, check=False, **more
+        )
         assert "Traceback" not in done.stderr, done.stderr
         return done
 

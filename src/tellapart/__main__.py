@@ -30,7 +30,7 @@ def main() -> None:
     except BrokenPipeError:
         _fail("", 1)  # the reader has seen enough: `tellapart predict ... | head`
     except OSError as error:
-        _fail(f"cannot write the output: {error.strerror}", 1)
+        _fail(f"cannot read or write {error.filename or 'the output'}: {error.strerror}", 1)
     except _Stopped:
         _fail("stopped; computed features are kept, and an unfinished run goes on with: tellapart train --resume RUN", 130)
 

@@ -107,6 +107,8 @@ def train(
     if (data is None) == (resume is None):
         raise CallError("give the pictures (tellapart train DATA), or a run to go on with (tellapart train --resume RUN)")
     recipe = Recipe(arch, weights, size, fit, valid_frac=valid, test_frac=test, balance=balance, seed=seed)
+    if resume is not None and (recipe != Recipe() or out or drop):
+        raise CallError("a resumed run keeps the choices that it was started with; leave the other options out")
     with bars() as progress:
         if resume is not None:
             run = runs.resume(resume, progress=progress)
@@ -117,7 +119,7 @@ def train(
 
 @app.command(epilog="Example: tellapart evaluate runs/flowers more-flowers/")
 def evaluate(
-    run: RunFolder,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
     data: Annotated[Path | None, typer.Argument(metavar="[DATA]", help="Other labelled pictures.")] = None,
     _seed: AnySeed = 0,
     as_json: Json = False,

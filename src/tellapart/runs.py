@@ -14,7 +14,7 @@ from typing import Any
 from safetensors.numpy import save
 
 from tellapart.data import ImageTable, checked, read, split
-from tellapart.errors import BundleError, CallError, DataError
+from tellapart.errors import BundleError, CallError, DataError, StorageError
 from tellapart.evaluation import Report
 from tellapart.evaluation.html import write_html
 from tellapart.evaluation.judging import judge
@@ -118,7 +118,7 @@ def train(
         # Absolute paths, so that the run can be judged from any folder.
         table = source if isinstance(source, ImageTable) else read(Path(source).absolute(), progress=progress)
         table = table.without_classes(drop)
-        split(table, valid_frac=recipe.valid_frac, test_frac=recipe.test_frac, seed=recipe.seed)  # refuse before the long part
+        _split(table, recipe)  # refuse before the long part
     folder = _new_folder(source, out)
     begun = {"state": "unfinished", "source": _words(source), "recipe": recipe.to_json(), "drop": list(drop)}
     write_json(folder / RUN_FILE, begun)
@@ -142,13 +142,11 @@ def resume(path: str | Path, *, progress: Progress = silent) -> Run:
 
 
 def _train_into(folder: Path, table: ImageTable, recipe: Recipe, begun: dict[str, Any], clock: _Clock, progress: Progress) -> Run:
-    whole = split(table, valid_frac=recipe.valid_frac, test_frac=recipe.test_frac, seed=recipe.seed)
+    whole = _split(table, recipe)
     with clock.of("embed"):
         open_part = whole.take(row for row, name in enumerate(whole.splits) if name != "test")
         embedded = embed_table(open_part, recipe, progress=progress)
-    whole = checked(whole.without(embedded.features.failures))
-    if not len(whole.in_split("valid")):
-        raise DataError("no readable picture is held back to judge on. Give --valid a part above 0, or add a valid folder.")
+    whole = _readable(whole, embedded.features.failures)
     with clock.of("head"):
         training = fit_classifier(embedded, whole.in_split("train"), recipe, folder / BUNDLE)
     write_atomically(folder / TABLE_FILE, whole.to_csv().encode(errors="surrogateescape"))
@@ -170,6 +168,25 @@ def _train_into(folder: Path, table: ImageTable, recipe: Recipe, begun: dict[str
     facts["seconds"] = clock.seconds()
     write_json(folder / RUN_FILE, facts)  # last: until now the folder is marked unfinished
     return run
+
+
+def _split(table: ImageTable, recipe: Recipe) -> ImageTable:
+    """The table with its splits; raises DataError where nothing would be held back to judge on."""
+    whole = split(table, valid_frac=recipe.valid_frac, test_frac=recipe.test_frac, seed=recipe.seed)
+    if "valid" not in whole.splits:
+        raise DataError("no picture is held back to judge on. Give --valid a part above 0, or add a valid folder.")
+    return whole
+
+
+def _readable(whole: ImageTable, failures: dict[str, str]) -> ImageTable:
+    """The split table without what cannot be read; raises DataError where too little is left."""
+    try:
+        left = checked(whole.without(failures))
+    except DataError as error:
+        raise DataError(f"{error} ({len(failures)} files cannot be read as pictures.)") from error
+    if "valid" not in left.splits:
+        raise DataError(f"none of the {len(whole.in_split('valid'))} held-back files can be read as a picture. Replace them.")
+    return left
 
 
 def _read_facts(folder: Path) -> dict[str, Any]:
@@ -210,15 +227,26 @@ def _new_folder(source: str | Path | ImageTable, out: str | Path | None) -> Path
     """An empty folder for the run; raises CallError rather than write into one that holds something."""
     if out is None:
         name = "pictures" if isinstance(source, ImageTable) else Path(source).resolve().name
-        return next(folder for number in count(1) if not (folder := Path("runs") / f"{name}-{number}").exists())
+        return next(folder for number in count(1) if _claim(folder := Path("runs") / f"{name}-{number}"))
     folder = Path(out)
     if (folder / RUN_FILE).is_file():
         state = read_json(folder / RUN_FILE).get("state")
         remedy = "Choose another --out." if state == "finished" else f"Go on with it: tellapart train --resume {folder}"
         raise CallError(f"{folder} already holds a run ({state}). {remedy}")
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+    if folder.is_file() or (folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir())):
         raise CallError(f"{folder} is not empty and no run; nothing is overwritten. Choose another --out.")
     return folder
+
+
+def _claim(folder: Path) -> bool:
+    """Make the folder; False where it is there already, perhaps since another training made it just now."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise StorageError(f"cannot make {folder}: {error.strerror}. Choose another place: --out") from error
+    return True
 
 
 def _warnings(table: ImageTable, cache_warning: str) -> list[str]:

@@ -64,7 +64,7 @@ def test_nothing_in_a_checkpoint_can_run(tmp_path: Path, n_harmless: int) -> Non
     mark, path = tmp_path / "ran", tmp_path / "evil.pth"
     harmless = (LEGACY_MAGIC, 1001, {"little_endian": True})[:n_harmless]
     path.write_bytes(b"".join(pickle.dumps(value, 2) for value in (*harmless, Malicious(mark))))
-    with pytest.raises(BundleError, match="the checkpoint asks for .*; only tensors are read"):
+    with pytest.raises(BundleError, match=r"the checkpoint asks for .*; only tensors are read"):
         read_checkpoint(path, sha256=sha256_of(path))
     assert not mark.exists()
 

@@ -103,7 +103,9 @@ def test_balance_lifts_the_rare_class() -> None:
     features, labels = blobs(1000, 20, 2, spread=7.0)
     kept = np.flatnonzero((labels == 0) | (np.arange(1000) % 20 == 1))  # 500 of class 0, 50 of class 1
     recalls = [
-        (fit(features[kept], labels[kept], balance=balance).fold_probabilities.argmax(1) == labels[kept])[labels[kept] == 1].mean()
+        (fit(features[kept], labels[kept], balance=balance).fold_probabilities.argmax(1) == labels[kept])[
+            labels[kept] == 1
+        ].mean()
         for balance in (0.0, 1.0)
     ]
     assert recalls[1] > recalls[0] + 0.1

@@ -53,12 +53,13 @@ def embed_table(table: ImageTable, recipe: Recipe, *, progress: Progress = silen
 
 def fit_classifier(embedded: Embedded, table: ImageTable, recipe: Recipe, folder: Path) -> Training:
     """Train a head on `table`, the training pictures among the embedded ones, and write it as a bundle to `folder`."""
-    n_contents = len(set(table.sha256))
-    if n_contents < 2:
-        raise DataError(f"the {len(table)} training pictures are copies of one picture; at least 2 different ones are needed")
     features = embedded.features.of(table)
     labels = np.array([table.classes.index(label) for label in table.labels])
-    folds = fold_numbers(table, n_folds=min(recipe.folds, n_contents), seed=recipe.seed)
+    folds = fold_numbers(table, n_folds=recipe.folds, seed=recipe.seed)
+    if len(np.unique(folds)) < 2:
+        raise DataError(
+            f"the {len(table)} training pictures are copies of one, or one group; at least 2 different ones are needed"
+        )
     head = fit_head(
         features,
         labels,

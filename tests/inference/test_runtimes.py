@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tellapart.errors import BundleError, CallError
+from tellapart.inference.runtimes import BATCH, LIBRARIES, load_runtime
+
+BF16_ROUNDING = 0.05  # of a probability, as at export
+
+
+@pytest.fixture
+def model(run_folder: Path) -> Path:
+    return run_folder / "bundle" / "model.onnx"
+
+
+def batches(n: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (BATCH, 96, 96, 3), np.uint8) for _ in range(n)]
+
+
+def test_the_runtimes_agree(model: Path) -> None:
+    given = batches(6)
+    first, second = ([*load_runtime(model, library=library).stream(given)] for library in LIBRARIES)
+    assert len(first) == len(second) == 6
+    for one, other in zip(first, second, strict=True):
+        assert {name: values.shape for name, values in one.items()} == {"probabilities": (BATCH, 3), "embedding": (BATCH, 2944)}
+        assert one["probabilities"].sum(1) == pytest.approx(np.ones(BATCH), abs=1e-3)
+        assert np.abs(one["probabilities"] - other["probabilities"]).max() < BF16_ROUNDING
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_outputs_come_in_order_and_stay_as_they_are(model: Path, library: str) -> None:
+    """A later batch must not overwrite what an earlier one returned."""
+    runtime, given = load_runtime(model, library=library), batches(12)
+    alone = [next(iter(runtime.stream([batch])))["embedding"] for batch in given]
+    together = [outputs["embedding"] for outputs in runtime.stream(given)]
+    assert all(np.array_equal(one, other) for one, other in zip(alone, together, strict=True))
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_no_batch_gives_no_output(model: Path, library: str) -> None:
+    assert list(load_runtime(model, library=library).stream([])) == []
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_the_name_says_library_version_and_precision(model: Path, library: str) -> None:
+    assert load_runtime(model, library=library).name.endswith((" bf16", " f32"))
+
+
+def test_an_unknown_runtime_suggests_the_nearest(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(CallError, match=r"unknown runtime 'openvina'; did you mean 'openvino'?"):
+        load_runtime(model, library="openvina")
+    monkeypatch.setenv("TELLAPART_RUNTIME", "tpu")
+    with pytest.raises(CallError, match="unknown runtime 'tpu'; known: openvino, onnxruntime"):
+        load_runtime(model)
+
+
+def test_the_environment_chooses_the_runtime(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELLAPART_RUNTIME", "onnxruntime")
+    assert load_runtime(model).name.startswith("ONNX Runtime ")
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("content", [b"", b"no network", bytes(range(256)), b"\x08\x09" * 50])
+def test_what_is_no_network_is_refused(library: str, content: bytes) -> None:
+    with pytest.raises(BundleError, match=f"{library} cannot load the network: ."):
+        load_runtime(content, library=library)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_network_that_broke_off_is_refused(model: Path, library: str) -> None:
+    with pytest.raises(BundleError, match=f"{library} cannot load the network"):
+        load_runtime(model.read_bytes()[:100_000], library=library)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"cannot load the network: .*model\.onnx"):
+        load_runtime(tmp_path / "model.onnx")
