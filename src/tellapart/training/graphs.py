@@ -1,9 +1,9 @@
-"""Writing ONNX graphs: the few operations that our backbones and heads are made of."""
+"""ONNX graphs: what one must say of itself, and the few operations that our backbones and heads are made of."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -11,6 +11,16 @@ from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 17  # the oldest that holds all we use; every runtime we support reads it
 IR_VERSION = 9
+
+
+class Exported(NamedTuple):
+    """A backbone's graph with what must be known to use it."""
+
+    graph: onnx.ModelProto
+    weights: str  # where they come from, in words
+    weights_sha256: str
+    crop_frac: float
+    blocks: tuple[int, ...]
 
 
 class GraphWriter:

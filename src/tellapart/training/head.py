@@ -111,7 +111,7 @@ class _State:
 
 @dataclass(frozen=True)
 class _Majoriser:
-    """Half the features' second moment, as leading directions and a bound on all the others."""
+    """The features' second moment (D, D), as leading directions and a bound on all the others."""
 
     eigenvalues: np.ndarray  # (R,) descending
     directions: np.ndarray  # (R, D) orthonormal rows

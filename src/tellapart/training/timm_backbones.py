@@ -16,8 +16,7 @@ from safetensors.torch import load_file
 from timm.data.config import resolve_data_config
 
 from tellapart.errors import BundleError, CallError, unknown_name
-from tellapart.training.backbones import Exported
-from tellapart.training.graphs import OPSET
+from tellapart.training.graphs import OPSET, Exported
 from tellapart.training.recipe import Recipe
 
 TIMM_NAME = {"efficientnet_lite0": "tf_efficientnet_lite0"}  # our default by its own name, for other weights than the bundled
