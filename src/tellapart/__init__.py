@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tellapart.estimator import ImageClassifier
     from tellapart.evaluation import Report
     from tellapart.evaluations import evaluate
+    from tellapart.exports import export
     from tellapart.images.samples import draw_sample
     from tellapart.inference import Classifier, Prediction
     from tellapart.runs import Run, train
@@ -37,13 +38,14 @@ _ROOM_OF = {
     "TellapartError": "errors",
     "draw_sample": "images.samples",
     "evaluate": "evaluations",
+    "export": "exports",
     "read": "data",
     "split": "data",
     "train": "runs",
 }
 __all__ = [
     "Classifier", "ImageClassifier", "ImageTable", "Prediction", "Recipe", "Report", "Run", "TellapartError",
-    "draw_sample", "evaluate", "read", "split", "train",
+    "draw_sample", "evaluate", "export", "read", "split", "train",
 ]  # fmt: skip
 
 

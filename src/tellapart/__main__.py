@@ -7,6 +7,7 @@ import signal
 import sys
 
 from tellapart.errors import TellapartError
+from tellapart.files import printable
 
 
 class _Stopped(BaseException):
@@ -42,7 +43,7 @@ def _stop(_signal: int, _frame: object) -> None:
 
 def _fail(text: str, code: int) -> None:
     if text:
-        print(f"tellapart: {text}", file=sys.stderr)
+        print(f"tellapart: {printable(text)}", file=sys.stderr)
     sys.stderr.flush()
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what a full disk or a gone reader did not take
     sys.exit(code)

@@ -14,6 +14,7 @@ import typer
 from tellapart import __version__
 from tellapart.bars import bars
 from tellapart.errors import CallError
+from tellapart.files import printable
 
 if TYPE_CHECKING:
     from tellapart.inference import Prediction
@@ -142,10 +143,12 @@ def predict(
 ) -> None:
     """Say what is on pictures. A file that cannot be read is a row with its error."""
     from tellapart.inference import Classifier
-    from tellapart.predictions import find_pictures, name_width, row_text, write_csv
+    from tellapart.predictions import find_pictures, name_width, refuse_overwriting, row_text, write_csv
 
     classifier = Classifier.load(run)
-    pictures = find_pictures(paths)
+    pictures, skipped = find_pictures(paths)
+    if out is not None:
+        refuse_overwriting(out, pictures)
     widths = {"name_width": name_width(pictures), "label_width": max(map(len, classifier.classes))}
     n_failed = 0
     rows_are_seen = sys.stdout.isatty() and out is None
@@ -160,6 +163,10 @@ def predict(
             elif out is None:
                 print(row_text(one, **widths))
     written = f", in {out}" if out else ""
+    if skipped:
+        print(
+            f"passed over {len(skipped)} other files, such as {printable(skipped[0].path)}: {skipped[0].reason}", file=sys.stderr
+        )
     print(f"{len(pictures)} files = {len(pictures) - n_failed} predicted + {n_failed} unreadable{written}", file=sys.stderr)
     raise typer.Exit(int(n_failed == len(pictures)))
 
@@ -178,6 +185,8 @@ def export(
     text = f"{out}: {', '.join(facts['files'])}"
     if facts["n_pictures"]:
         text += f"; on {facts['n_pictures']} pictures no probability differs by more than {facts['difference']:.1e}"
+    else:
+        text += "; NOT checked: none of the run's pictures is in its place"
     print(json.dumps(facts) if as_json else text)
 
 

@@ -8,12 +8,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from tellapart.errors import CallError
+from tellapart.files import refuse_used
 from tellapart.images.samples import Sample, draw_sample
 from tellapart.inference import Prediction
 from tellapart.predictions import name_width, row_text
 from tellapart.progress import Progress, silent
 from tellapart.runs import Run, train
+from tellapart.training import Recipe
 
 N_SHOWN = 6
 N_MISTAKES = 3
@@ -68,11 +69,11 @@ def run_demo(out: Path | None = None, *, n_per_class: int = 200, seed: int = 0, 
     Raises CallError where `out` holds something.
     """
     folder = out or _free_folder()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise CallError(f"{folder} is not empty; nothing is overwritten. Choose another --out.")
+    recipe = Recipe(seed=seed)
+    refuse_used(folder)
     sample = draw_sample("coins", folder / "coins", n_per_class=n_per_class, seed=seed, progress=progress)
     fresh = draw_sample("coins", folder / "new", n_per_class=N_SHOWN // len(sample.classes), seed=seed + 1, faults=False)
-    run = train(sample.root, out=folder / "run", progress=progress)
+    run = train(sample.root, recipe, out=folder / "run", progress=progress)
     pictures = sorted(str(path) for path in fresh.root.glob("*/*"))
     return Demo(sample, run, tuple(run.classifier.predict_many(pictures)))
 

@@ -10,14 +10,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_is_fitted
 
 from tellapart.data import checked, table_of
-from tellapart.errors import DataError
+from tellapart.errors import DataError, MissingExtraError
 from tellapart.inference import Classifier
 from tellapart.training import Recipe, embed_table, fit_classifier
 from tellapart.training.recipe import DEFAULT_ARCH
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.utils.validation import check_is_fitted
+except ImportError as error:
+    raise MissingExtraError("ImageClassifier", "notebook") from error
 
 SHOWN = 5
 
@@ -26,7 +30,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Classify pictures given by their paths: `fit(paths, labels)`, then `predict(paths)` and `predict_proba(paths)`.
 
     Follows scikit-learn's conventions, so `clone`, `cross_val_score` and `GridSearchCV` work over arrays of paths; features
-    are cached, so each further fold costs seconds. All pictures given to `fit` are trained on. The options are `Recipe`'s.
+    are cached, so each further fold costs seconds. All pictures given to `fit` are trained on. The options are those of
+    `Recipe`, its `fit` being `fit_mode` here.
     """
 
     def __init__(

@@ -11,6 +11,7 @@ from tellapart.errors import DataError
 from tellapart.evaluation import Report
 from tellapart.evaluation.judging import judge
 from tellapart.evaluation.report import percent
+from tellapart.files import printable
 from tellapart.progress import Progress, silent
 from tellapart.runs import NOTE_TEST, NOTE_VALID, Run, write_report
 
@@ -29,13 +30,15 @@ class Evaluation:
 
     def text(self) -> str:
         """The result for a terminal: the figures, each class's, and where the page is."""
-        width = max(map(len, self.report.classes))
+        names = {name: printable(name) for name in self.report.classes}
+        width = max(map(len, names.values()))
         rows = [
-            f"  {name:{width}}  recall {percent(score.recall):>7}  precision {percent(score.precision):>7}  n = {score.n}"
+            f"  {names[name]:{width}}  recall {percent(score.recall):>7}  precision {percent(score.precision):>7}  n = {score.n}"
             for name, score in self.report.per_class.items()
         ]
         notes = [f"note: {note}" for note in self.report.notes]
-        return "\n".join([f"{self.report.subject}: {self.report.summary()}", *rows, *notes, f"report: {self.page}"])
+        files = f"files: {self.report.facts['Files']}"
+        return "\n".join([f"{self.report.subject}: {self.report.summary()}", *rows, files, *notes, f"report: {self.page}"])
 
 
 def evaluate(run: Run, source: str | Path | None = None, *, progress: Progress = silent) -> Evaluation:
@@ -49,11 +52,10 @@ def evaluate(run: Run, source: str | Path | None = None, *, progress: Progress =
     chosen = table.in_split(part) if part else table
     notes = _overlap(run, chosen) if source is not None else (NOTE_TEST if part == "test" else NOTE_VALID,)
     words = {"test": "test pictures", "valid": "validation pictures", "": "pictures"}[part]
+    facts = {"Files": run.facts["counts"] if source is None else table.account()}
     other = "" if source is None else Path(source).resolve().name
     subject = f"{words} of {other}" if other else words
-    report = judge(
-        run.classifier, chosen, title=run.path.name, subject=subject, facts=run.report_facts, notes=notes, progress=progress
-    )
+    report = judge(run.classifier, chosen, title=run.path.name, subject=subject, facts=facts, notes=notes, progress=progress)
     if not report.n:
         reason = report.failures[0][1] if report.failures else "there are none"
         raise DataError(f"none of the {len(chosen)} pictures can be judged: {reason}. Have they moved? Give their folder.")

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tellapart.errors import BundleError, StorageError
+from tellapart.errors import BundleError, CallError, StorageError
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -53,6 +53,22 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def refuse_used(folder: Path) -> None:
+    """Raise CallError where `folder` is a file or holds anything that is not hidden: nothing of the user's is overwritten."""
+    try:
+        if os.path.exists(folder) and not folder.is_dir():
+            raise CallError(f"{folder} is a file; nothing is overwritten. Choose another --out.")
+        if folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
+            raise CallError(f"{folder} is not empty; nothing is overwritten. Choose another --out.")
+    except OSError as error:
+        raise StorageError(f"cannot look into {folder}: {error.strerror}. Choose another --out.") from error
+
+
+def printable(text: str) -> str:
+    """Text on one line, fit for a terminal: newlines and control characters as escapes."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 def sha256_of(path: str | Path) -> str:
     """SHA-256 of a file's content, as 64 hexadecimal digits."""
     with open(path, "rb") as file:
@@ -63,5 +79,5 @@ def cache_dir() -> Path:
     """Where computed features and exported backbones are kept: $TELLAPART_CACHE, else the user's cache folder."""
     if chosen := os.environ.get("TELLAPART_CACHE"):
         return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return Path(base) / "tellapart"

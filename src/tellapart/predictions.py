@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from tellapart.data import Skipped, list_pictures
 from tellapart.errors import CallError, StorageError
-from tellapart.images import PICTURE_SUFFIXES
+from tellapart.files import printable
 from tellapart.inference import Prediction
 
 BAR_WIDTH = 12
@@ -19,30 +20,33 @@ BLOCKS = " ▏▎▍▌▋▊▉█"
 MAX_NAME_WIDTH = 60
 
 
-def find_pictures(patterns: Sequence[str]) -> list[str]:
-    """The files that these paths, folders and globs mean, each once, in the order given; folders by name, all the way down.
+def find_pictures(patterns: Sequence[str]) -> tuple[list[str], list[Skipped]]:
+    """The files that these paths, folders and globs mean, each once, in the order given, and what in the folders is no picture.
 
     A path that is named but not there is kept: its prediction will say so. Raises CallError where a folder or glob holds none.
     """
     found: dict[str, None] = {}
+    skipped: list[Skipped] = []
     for pattern in patterns:
-        found.update(dict.fromkeys(_expand(pattern)))
-    return list(found)
-
-
-def _expand(pattern: str) -> list[str]:
-    if os.path.isdir(pattern):
-        below = (os.path.join(folder, name) for folder, _, names in os.walk(pattern) for name in names)
-        pictures = sorted(path for path in below if Path(path).suffix.lower() in PICTURE_SUFFIXES)
+        if os.path.isdir(pattern):
+            pictures, others = list_pictures(pattern)
+            skipped += others
+        else:
+            pictures = [pattern] if os.path.lexists(pattern) or not glob.has_magic(pattern) else _matches(pattern)
         if not pictures:
-            raise CallError(f"the folder {pattern} holds no pictures (.jpg, .png, .webp and alike)")
-        return pictures
-    if os.path.lexists(pattern) or not glob.has_magic(pattern):
-        return [pattern]
-    matches = sorted(path for path in glob.glob(pattern, recursive=True) if not os.path.isdir(path))
-    if not matches:
-        raise CallError(f"no file matches {pattern!r}")
-    return matches
+            raise CallError(f"{pattern} holds no pictures (.jpg, .png, .webp and alike)")
+        found.update(dict.fromkeys(pictures))
+    return list(found), skipped
+
+
+def _matches(pattern: str) -> list[str]:
+    return sorted(path for path in glob.glob(pattern, recursive=True) if not os.path.isdir(path))
+
+
+def refuse_overwriting(out: Path, pictures: Sequence[str]) -> None:
+    """Raise CallError where `out` is one of the pictures: source pictures are never written."""
+    if os.path.realpath(out) in set(map(os.path.realpath, pictures)):
+        raise CallError(f"{out} is one of the pictures to predict; nothing is overwritten. Choose another --out.")
 
 
 def write_csv(path: Path, predictions: Iterable[Prediction], classes: Sequence[str]) -> Iterator[Prediction]:
@@ -57,6 +61,8 @@ def write_csv(path: Path, predictions: Iterable[Prediction], classes: Sequence[s
                 shares = one.probabilities.values() if not one.error else [""] * len(classes)
                 writer.writerow([one.path, one.label, one.probability, one.unknown, one.error, *shares])
                 yield one
+            file.flush()
+            os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror}. Free space or choose another --out.") from error
@@ -72,23 +78,18 @@ def row_text(prediction: Prediction, *, name_width: int, label_width: int) -> st
         return f"{name}  {'-':{label_width}}  {prediction.error}"
     share = prediction.probability
     stranger = "  like none of the training pictures" if prediction.unknown else ""
-    return f"{name}  {_printable(prediction.label):{label_width}}  {_bar(share)} {share:6.1%}{stranger}"
+    return f"{name}  {printable(prediction.label):{label_width}}  {_bar(share)} {share:6.1%}{stranger}"
 
 
 def name_width(paths: Sequence[str]) -> int:
     """How wide the column of names is, within the terminal."""
     room = max(20, shutil.get_terminal_size().columns - 45)
-    return min(max(len(_printable(path)) for path in paths), MAX_NAME_WIDTH, room)
+    return min(max(len(printable(path)) for path in paths), MAX_NAME_WIDTH, room)
 
 
 def _shortened(path: str, width: int) -> str:
-    name = _printable(path)
+    name = printable(path)
     return f"{name:{width}}" if len(name) <= width else "…" + name[1 - width :]
-
-
-def _printable(text: str) -> str:
-    """Text on one line: newlines and control characters as escapes."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _bar(share: float) -> str:

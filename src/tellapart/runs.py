@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -18,12 +19,14 @@ from tellapart.errors import BundleError, CallError, DataError, StorageError
 from tellapart.evaluation import Report
 from tellapart.evaluation.html import write_html
 from tellapart.evaluation.judging import judge
-from tellapart.files import read_json, write_atomically, write_json
+from tellapart.files import read_json, refuse_used, write_atomically, write_json
 from tellapart.inference import Classifier
 from tellapart.inference.classifiers import BUNDLE, RUN_FILE
 from tellapart.progress import Progress, silent
 from tellapart.training import Recipe, embed_table, fit_classifier
+from tellapart.training.backbones import get_backbone
 
+FORMAT = 1  # of a run's folder: run.json and the files that it stands for
 TABLE_FILE = "pictures.csv"
 FOLDS_FILE = "fold_probabilities.safetensors"
 PAGE_FILE = "report.html"
@@ -41,6 +44,8 @@ class Run:
     recipe: Recipe
     table: ImageTable  # its pictures with their splits
     facts: dict[str, Any] = field(repr=False)  # run.json: source, counts, seconds, warnings
+    loaded: Classifier | None = field(default=None, repr=False, compare=False)  # where a training has just loaded it
+    judged: Report | None = field(default=None, repr=False, compare=False)  # where a training has just judged it
 
     @classmethod
     def load(cls, path: str | Path) -> Run:
@@ -59,20 +64,12 @@ class Run:
 
     @cached_property
     def classifier(self) -> Classifier:
-        return Classifier.load(self.path)
+        return self.loaded or Classifier.load(self.path)
 
     @cached_property
     def report(self) -> Report:
         """How the classifier does on the validation pictures, computed through its bundle."""
-        valid, facts = self.table.in_split("valid"), self.report_facts
-        return judge(
-            self.classifier, valid, title=self.path.name, subject="validation pictures", facts=facts, notes=(NOTE_VALID,)
-        )
-
-    @property
-    def report_facts(self) -> dict[str, str]:
-        """What a report says of the run besides what the bundle says of itself."""
-        return {"Files": self.facts["counts"]}
+        return self.judged or _judge_valid(self.classifier, self.table, self.facts["counts"], title=self.path.name)
 
     @property
     def page(self) -> Path:
@@ -112,17 +109,26 @@ def train(
     `out` is a new folder (default: runs/<name>-<number>); `drop` names classes to leave out. Raises CallError for a call that
     cannot be meant, DataError for pictures that cannot be used as asked, StorageError where `out` cannot be written.
     """
-    recipe = recipe or Recipe()
-    clock = _Clock()
+    recipe, clock = recipe or Recipe(), _Clock()
+    if out is not None:
+        _refuse_used(Path(out))
     with clock.of("read"):
+        table = source if isinstance(source, ImageTable) else read(source, progress=progress)
         # Absolute paths, so that the run can be judged from any folder.
-        table = source if isinstance(source, ImageTable) else read(Path(source).absolute(), progress=progress)
-        table = table.without_classes(drop)
-        _split(table, recipe)  # refuse before the long part
-    folder = _new_folder(source, out)
-    begun = {"state": "unfinished", "source": _words(source), "recipe": recipe.to_json(), "drop": list(drop)}
+        table = replace(table, paths=tuple(map(os.path.abspath, table.paths))).without_classes(drop)
+        whole = _split(table, recipe)
+    with clock.of("backbone"):
+        get_backbone(recipe)  # kept for the embedding; what is wrong with it is said before there is a folder
+    folder = Path(out) if out is not None else _next_folder(source)
+    begun = {
+        "format": FORMAT,
+        "state": "unfinished",
+        "source": _source_path(source),
+        "recipe": recipe.to_json(),
+        "drop": list(drop),
+    }
     write_json(folder / RUN_FILE, begun)
-    return _train_into(folder, table, recipe, begun, clock, progress)
+    return _train_into(folder, whole, recipe, begun, clock, progress)
 
 
 def resume(path: str | Path, *, progress: Progress = silent) -> Run:
@@ -138,36 +144,40 @@ def resume(path: str | Path, *, progress: Progress = silent) -> Run:
     clock = _Clock()
     with clock.of("read"):
         table = read(begun["source"], progress=progress).without_classes(begun["drop"])
-    return _train_into(folder, table, Recipe.from_json(begun["recipe"]), begun, clock, progress)
+    recipe = Recipe.from_json(begun["recipe"])
+    return _train_into(folder, _split(table, recipe), recipe, begun, clock, progress)
 
 
-def _train_into(folder: Path, table: ImageTable, recipe: Recipe, begun: dict[str, Any], clock: _Clock, progress: Progress) -> Run:
-    whole = _split(table, recipe)
+def _train_into(folder: Path, whole: ImageTable, recipe: Recipe, begun: dict[str, Any], clock: _Clock, progress: Progress) -> Run:
     with clock.of("embed"):
         open_part = whole.take(row for row, name in enumerate(whole.splits) if name != "test")
         embedded = embed_table(open_part, recipe, progress=progress)
     whole = _readable(whole, embedded.features.failures)
     with clock.of("head"):
         training = fit_classifier(embedded, whole.in_split("train"), recipe, folder / BUNDLE)
+    with clock.of("evaluate"):
+        report = _judge_valid(training.classifier, whole, whole.account(), title=folder.name, progress=progress)
+    with clock.of("report"):
+        write_report(report, folder / PAGE_FILE, progress)
     write_atomically(folder / TABLE_FILE, whole.to_csv().encode(errors="surrogateescape"))
     write_atomically(folder / FOLDS_FILE, save({"probabilities": training.fold_probabilities}))
     facts = begun | {
         "state": "finished",
         "counts": whole.account(),
         "skipped": [{"path": skip.path, "reason": skip.reason} for skip in whole.skipped],
+        "seconds": clock.seconds(),
         "runtime": embedded.features.runtime,
         "n_cached": embedded.features.n_cached,
         "warnings": _warnings(whole, embedded.features.warning),
     }
-    run = Run(folder, recipe, whole, facts)
-    run.__dict__["classifier"] = training.classifier  # loaded from the bundle already
-    with clock.of("evaluate"):
-        report = run.report
-    with clock.of("report"):
-        write_report(report, run.page, progress)
-    facts["seconds"] = clock.seconds()
     write_json(folder / RUN_FILE, facts)  # last: until now the folder is marked unfinished
-    return run
+    return Run(folder, recipe, whole, facts, training.classifier, report)
+
+
+def _judge_valid(classifier: Classifier, whole: ImageTable, files: str, *, title: str, progress: Progress = silent) -> Report:
+    """The report on the validation pictures; `files` says where every file of the data went."""
+    valid, subject = whole.in_split("valid"), "validation pictures"
+    return judge(classifier, valid, title=title, subject=subject, facts={"Files": files}, notes=(NOTE_VALID,), progress=progress)
 
 
 def _split(table: ImageTable, recipe: Recipe) -> ImageTable:
@@ -192,7 +202,9 @@ def _readable(whole: ImageTable, failures: dict[str, str]) -> ImageTable:
 def _read_facts(folder: Path) -> dict[str, Any]:
     """run.json; raises BundleError where it lacks what every run has."""
     facts = read_json(folder / RUN_FILE)
-    kinds: dict[str, Any] = {"state": str, "source": str | None, "recipe": dict, "drop": list}
+    if isinstance(found := facts.get("format"), int) and found > FORMAT:
+        raise BundleError(f"the run {folder} is of format {found}; this Tellapart reads up to {FORMAT}: pip install -U tellapart")
+    kinds: dict[str, Any] = {"format": int, "state": str, "source": str | None, "recipe": dict, "drop": list}
     if facts.get("state") == "finished":
         kinds |= {"counts": str, "skipped": list, "seconds": dict, "runtime": str, "n_cached": int, "warnings": list}
     for name, kind in kinds.items():
@@ -219,23 +231,23 @@ class _Clock:
         return {stage: round(seconds, 3) for stage, seconds in spent.items()}
 
 
-def _words(source: str | Path | ImageTable) -> str | None:
+def _source_path(source: str | Path | ImageTable) -> str | None:
     return None if isinstance(source, ImageTable) else str(Path(source).absolute())
 
 
-def _new_folder(source: str | Path | ImageTable, out: str | Path | None) -> Path:
-    """An empty folder for the run; raises CallError rather than write into one that holds something."""
-    if out is None:
-        name = "pictures" if isinstance(source, ImageTable) else Path(source).resolve().name
-        return next(folder for number in count(1) if _claim(folder := Path("runs") / f"{name}-{number}"))
-    folder = Path(out)
-    if (folder / RUN_FILE).is_file():
-        state = read_json(folder / RUN_FILE).get("state")
-        remedy = "Choose another --out." if state == "finished" else f"Go on with it: tellapart train --resume {folder}"
-        raise CallError(f"{folder} already holds a run ({state}). {remedy}")
-    if folder.is_file() or (folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir())):
-        raise CallError(f"{folder} is not empty and no run; nothing is overwritten. Choose another --out.")
-    return folder
+def _refuse_used(out: Path) -> None:
+    """Raise CallError rather than write into a folder that holds something; a run in it is told from other things."""
+    if os.path.isfile(out / RUN_FILE):
+        state = read_json(out / RUN_FILE).get("state")
+        remedy = "Choose another --out." if state == "finished" else f"Go on with it: tellapart train --resume {out}"
+        raise CallError(f"{out} already holds a run ({state}). {remedy}")
+    refuse_used(out)
+
+
+def _next_folder(source: str | Path | ImageTable) -> Path:
+    """runs/<name>-<number>, the first that is free, made."""
+    name = "pictures" if isinstance(source, ImageTable) else Path(source).resolve().name
+    return next(folder for number in count(1) if _claim(folder := Path("runs") / f"{name}-{number}"))
 
 
 def _claim(folder: Path) -> bool:

@@ -21,7 +21,8 @@ def read(source: str | Path, *, progress: Progress = silent) -> ImageTable:
     """The pictures of a folder that holds a folder per class.
 
     A picture belongs to the first folder below the root (or below `train`, `valid`/`val`, `test`), however deep it lies.
-    Hidden and junk folders are never classes; files that are no pictures are in `table.skipped`. Nothing is decoded here.
+    Hidden and junk folders are never classes; files that are no pictures are in `table.skipped`. Only a file without a suffix
+    is looked into.
     Raises CallError where there is no such folder and DataError where it holds no labelled pictures.
     """
     root = Path(source)
@@ -36,6 +37,17 @@ def read(source: str | Path, *, progress: Progress = silent) -> ImageTable:
         raise DataError(_nothing_found(root, found))
     skipped = tuple(found.skipped)
     return table_of(found.paths, found.labels, splits=found.splits, source="folder", skipped=skipped, progress=progress)
+
+
+def list_pictures(folder: str | Path) -> tuple[list[str], list[Skipped]]:
+    """The pictures below a folder, by name, and what else was found there; hidden and junk entries are passed over."""
+    found = _Found(Path(folder))
+    for path in _files_below(str(folder), found, frozenset()):
+        if _may_be_picture(path):
+            found.paths.append(path)
+        else:
+            found.skipped.append(Skipped(path, "not a picture by its name"))
+    return found.paths, found.skipped
 
 
 @dataclass
@@ -56,11 +68,13 @@ def _split_folders(root: Path, found: _Found) -> list[tuple[str, Path]]:
     if len(folders) == len(entries) == 1 and _is_wrapper(folders[0], found):
         return _split_folders(Path(folders[0].path), found)
     splits = [entry for entry in folders if _is_split(entry, found)]
-    if not any(SPLIT_FOLDERS[entry.name.lower()] == "train" for entry in splits):
+    has_train = any(SPLIT_FOLDERS[entry.name.lower()] == "train" for entry in splits)
+    if not splits or (len(splits) < len(folders) and not has_train):  # "test" beside other classes is one of them
         return [("", root)]
     for entry in entries:
         if entry not in splits:
-            found.skipped.append(Skipped(entry.path, "beside the train folder"))
+            beside = _files_below(entry.path, found, frozenset()) if _is_folder(entry) else [entry.path]
+            found.skipped += [Skipped(path, "beside the train folder") for path in beside]
     return [(SPLIT_FOLDERS[entry.name.lower()], Path(entry.path)) for entry in splits]
 
 
@@ -141,6 +155,9 @@ def _nothing_found(root: Path, found: _Found) -> str:
     layout = f"Put pictures into one folder per class: {root}/cat/1.jpg, {root}/dog/2.jpg."
     if any(skip.reason == "lies in no class folder" for skip in found.skipped):
         return f"the pictures in {root} lie in no class folder. {layout}"
+    unlisted = [skip.reason for skip in found.skipped if skip.path == str(root)]
+    if unlisted:
+        return f"{root} {unlisted[0]}"
     if found.skipped:
         names = ", ".join(repr(os.path.basename(skip.path)) for skip in found.skipped[:5])
         return (

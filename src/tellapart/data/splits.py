@@ -62,8 +62,19 @@ def _without_leaks(table: ImageTable) -> ImageTable:
 
 
 def _units(table: ImageTable) -> list[str]:
-    """What a split must not part: the group where there is one, else the content."""
-    return [group or digest for group, digest in zip(table.groups, table.sha256, strict=True)]
+    """What a split must not part, by row: contents that groups tie together have one name, the least of their digests."""
+    leader: dict[str, str] = {}
+
+    def leader_of(name: str) -> str:
+        while leader.setdefault(name, name) != name:
+            name = leader[name]
+        return name
+
+    for group, digest in zip(table.groups, table.sha256, strict=True):
+        if group:
+            first, second = sorted((leader_of(digest), leader_of(f"group {group}")))  # a digest sorts before "group"
+            leader[second] = first
+    return [leader_of(digest) for digest in table.sha256]
 
 
 def _draw(table: ImageTable, splits: list[str], fraction: float, salt: str) -> list[int]:

@@ -14,6 +14,8 @@ from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tellapart.errors import DataError, unknown_name
 from tellapart.files import sha256_of
 from tellapart.progress import Progress, silent
@@ -60,6 +62,12 @@ class ImageTable:
         return tuple(sorted(set(self.labels)))
 
     @cached_property
+    def codes(self) -> np.ndarray:
+        """(len(self),) each row's place in `classes`."""
+        place = {label: code for code, label in enumerate(self.classes)}
+        return np.array([place[label] for label in self.labels], np.int64)
+
+    @cached_property
     def counts(self) -> dict[str, int]:
         """Pictures per class, in the order of `classes`."""
         found = Counter(self.labels)
@@ -85,7 +93,9 @@ class ImageTable:
         dropped = set(labels)
         for label in dropped - set(self.classes):
             raise unknown_name("class", label, self.classes)
-        return self.take(row for row, label in enumerate(self.labels) if label not in dropped)
+        kept = self.take(row for row, label in enumerate(self.labels) if label not in dropped)
+        left_out = [path for path, label in zip(self.paths, self.labels, strict=True) if label in dropped]
+        return replace(kept, skipped=self.skipped + tuple(Skipped(path, "of a class that was left out") for path in left_out))
 
     def without(self, failures: dict[str, str]) -> ImageTable:
         """The table without the contents that could not be read (`sha256` -> reason); they go to `skipped`."""

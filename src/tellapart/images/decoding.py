@@ -44,7 +44,7 @@ def open_picture(source: str | Path | bytes, *, min_side_px: int | None = None) 
                 image.draft(None, (min_side_px, min_side_px))
             image.load()
             return _to_rgb(_upright(image))
-    except (PictureError, MissingExtraError):
+    except PictureError:
         raise
     except Image.DecompressionBombError as error:
         raise PictureError("too_large", f"more than {MAX_PIXELS / 1e6:.0f} megapixels; refused unread") from error

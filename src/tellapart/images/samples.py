@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from difflib import get_close_matches
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -17,8 +16,8 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image
 
-from tellapart.errors import CallError, StorageError
-from tellapart.files import write_atomically, write_json
+from tellapart.errors import CallError, StorageError, unknown_name
+from tellapart.files import refuse_used, write_atomically, write_json
 from tellapart.images.coins import METALS, draw_coin
 from tellapart.images.scenes import Array, Colour, Point, Stylus, draw_backdrop, photograph
 from tellapart.progress import Progress, silent
@@ -93,8 +92,10 @@ def draw_sample(
     Raises CallError where `kind` is unknown, a number is out of range or `out` is in use; StorageError on a full disk.
     """
     _refuse_numbers(n_per_class=n_per_class, seed=seed, side_px=side_px, faults=faults)
-    sample_kind = _known(kind)
-    _refuse_used(out)
+    if kind not in SAMPLES:
+        raise unknown_name("sample", kind, SAMPLES)
+    sample_kind = SAMPLES[kind]
+    refuse_used(out)
     slots = _plan(sample_kind.classes, n_per_class, seed)
     if faults:
         slots = _plant(slots, sample_kind.classes, np.random.default_rng([seed, n_per_class]))
@@ -110,14 +111,6 @@ def draw_sample(
     return Sample(out, kind, len(slots), sample_kind.classes, planted)
 
 
-def _known(kind: str) -> SampleKind:
-    if kind in SAMPLES:
-        return SAMPLES[kind]
-    near = get_close_matches(kind, SAMPLES, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise CallError(f"unknown sample {kind!r}; {hint}There are: {', '.join(SAMPLES)}")
-
-
 def _refuse_numbers(*, n_per_class: int, seed: int, side_px: int, faults: bool) -> None:
     if n_per_class < 1:
         raise CallError(f"{n_per_class} pictures per class cannot be drawn; ask for 1 or more.")
@@ -130,17 +123,6 @@ def _refuse_numbers(*, n_per_class: int, seed: int, side_px: int, faults: bool) 
         raise CallError(f"pictures of {side_px} px cannot be drawn; the side is {MIN_SIDE_PX} to {MAX_SIDE_PX} px.")
     if seed < 0:
         raise CallError(f"the seed is {seed}; it must be 0 or more.")
-
-
-def _refuse_used(out: Path) -> None:
-    """A sample is written into a new or empty folder only, so that nothing of the user's is mixed up with it."""
-    try:
-        if out.exists() and not out.is_dir():
-            raise CallError(f"{out} is a file. Name a new folder.")
-        if out.is_dir() and any(out.iterdir()):
-            raise CallError(f"the folder {out} is not empty; nothing was drawn. Name a new folder, or empty this one.")
-    except OSError as error:
-        raise StorageError(f"cannot look into {out}: {error.strerror}. Name another folder.") from error
 
 
 def _make_folders(out: Path, classes: tuple[str, ...]) -> None:

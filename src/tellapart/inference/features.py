@@ -16,6 +16,8 @@ from tellapart.inference.runtimes import load_runtime
 from tellapart.inference.streaming import run_pictures
 from tellapart.progress import Progress, silent
 
+DECODER = 1  # raise it whenever `open_picture` or `Fit` gives other pixels, so that older features are not taken
+
 
 @dataclass(frozen=True)
 class Backbone:
@@ -96,5 +98,5 @@ def _space(backbone: Backbone, runtime: str) -> dict[str, object]:
         "network": sha256_of(backbone.path),
         "fit": backbone.fit.to_json(),
         "runtime": runtime,
-        "decoder": f"Pillow {PIL.__version__.split('.')[0]}",
+        "decoder": f"{DECODER}, Pillow {PIL.__version__}",
     }

@@ -28,7 +28,7 @@ class Manifest:
     unknown_below: float  # cosine to the nearest class centre; below it a picture is like none of the training pictures
     data_sha256: str  # of the sorted training contents and labels
     recipe: Mapping[str, Any]
-    figures: Mapping[str, Any]  # of the training: pictures, penalty, temperature, cross-validated log-loss
+    figures: Mapping[str, Any]  # of the training: pictures by class, penalty, temperature, cross-validated accuracy
     versions: Mapping[str, str]
     created: str  # UTC, ISO 8601
     files: Mapping[str, str]  # name -> SHA-256
@@ -100,6 +100,13 @@ def _is_classes(value: Any) -> bool:
     return isinstance(value, list) and len(value) == len({*map(str, value)}) >= 2 and all(map(_is_text, value))
 
 
+def _is_figures(value: Any) -> bool:
+    if not isinstance(value, dict) or not all(_is_number(value.get(name)) for name in ("n_train", "penalty", "temperature")):
+        return False
+    counts = value.get("counts")
+    return isinstance(counts, dict) and len(counts) > 0 and all(map(_is_number, counts.values()))
+
+
 CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "classes": (_is_classes, "a list of at least 2 different names"),
     "fit": (_is_object, "an object"),
@@ -109,7 +116,7 @@ CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "unknown_below": (_is_number, "a number"),
     "data_sha256": (_is_text, "a text"),
     "recipe": (_is_object, "an object"),
-    "figures": (_is_object, "an object"),
+    "figures": (_is_figures, "an object with n_train, counts, penalty and temperature"),
     "versions": (_is_texts, "an object of texts"),
     "created": (_is_text, "a text"),
     "files": (_is_texts, "an object of texts"),

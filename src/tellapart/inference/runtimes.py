@@ -1,4 +1,4 @@
-"""Running an ONNX graph on what the machine has: OpenVINO on CPUs, ONNX Runtime elsewhere."""
+"""Running an ONNX graph: OpenVINO where it is installed, else ONNX Runtime; $TELLAPART_RUNTIME names one of them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Runtime(Protocol):
 
 
 def load_runtime(model: Path | bytes, *, library: str | None = None) -> Runtime:
-    """The graph compiled by `library`, or by the fastest one installed. Raises BundleError where it is no graph."""
+    """The graph in `library`, else in $TELLAPART_RUNTIME, else in the first one installed. Raises BundleError for what is none."""
     chosen = library or os.environ.get("TELLAPART_RUNTIME") or next(name for name in LIBRARIES if find_spec(name))
     if chosen not in LIBRARIES:
         raise unknown_name("runtime", chosen, LIBRARIES)
@@ -65,7 +65,11 @@ class OpenVino:
     def compiled(self) -> openvino.CompiledModel:
         """Compiled when first used: with all features in the cache a backbone is never run."""
         settings = {"INFERENCE_PRECISION_HINT": self.precision, "PERFORMANCE_HINT": "THROUGHPUT"}
-        return self.core.compile_model(self.graph, "CPU", settings)
+        try:
+            return self.core.compile_model(self.graph, "CPU", settings)
+        except RuntimeError as error:
+            remedy = "TELLAPART_RUNTIME=onnxruntime may get round it"
+            raise BundleError(f"OpenVINO cannot compile the network: {str(error).splitlines()[0]}; {remedy}") from error
 
     @cached_property
     def widths(self) -> dict[str, int]:
@@ -107,7 +111,7 @@ class OpenVino:
 
 
 class OnnxRuntime:
-    """ONNX Runtime in float32; on CUDA where `onnxruntime-gpu` is installed."""
+    """ONNX Runtime in float32; on CUDA where `onnxruntime-gpu` takes the place of `onnxruntime` (not tested)."""
 
     def __init__(self, model: bytes) -> None:
         import onnxruntime

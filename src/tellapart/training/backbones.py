@@ -33,7 +33,8 @@ def get_backbone(recipe: Recipe) -> Backbone:
     is_bundled = recipe.arch == DEFAULT_ARCH and recipe.weights == "auto"
     export: Callable[[Recipe], Exported] = _export_lite0 if is_bundled else _export_timm
     source = {"arch": recipe.arch, "weights": _identity(recipe.weights)}
-    key = {"exporter": EXPORTER, **source, "size": recipe.size, "seed": recipe.seed}
+    drawn = recipe.seed if recipe.weights == "none" else None  # only random weights depend on it
+    key = {"exporter": EXPORTER, **source, "size": recipe.size, "seed": drawn}
     folder = cache_dir() / "backbones" / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]
     if (kept := _load(folder, recipe)) is not None:
         return kept

@@ -61,7 +61,9 @@ def fit_head(
     """
     rng = np.random.default_rng(seed)
     centre, scale = features.mean(0), _block_scales(features, blocks)
-    x, directions = _reduced((features - centre) * scale, n_classes, rng)  # (N, D), or (N, R) along R directions
+    x = features - centre
+    x *= scale
+    x, directions = _reduced(x, n_classes, rng)  # (N, D), or (N, R) along R directions
     shares = _shares(labels, folds, n_classes, balance)  # (F + 1, N); the last row is the fit on everything
     penalty, final, logits = _best_penalty(x, labels, folds, shares, _Majoriser.of(x, RANK, rng), n_classes)
     temperature = fit_temperature(logits, labels)

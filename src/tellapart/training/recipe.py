@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from tellapart.errors import CallError
+from tellapart.errors import CallError, unknown_name
 from tellapart.images import Fit
 
 DEFAULT_ARCH = "efficientnet_lite0"
@@ -44,8 +43,7 @@ class Recipe:
         known = [field.name for field in fields(cls)]
         for name in values:
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                raise CallError(f"a recipe has no field {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+                raise unknown_name("recipe field", name, known)
         try:
             return cls(**values)
         except TypeError as error:

@@ -41,7 +41,11 @@ def export_timm(recipe: Recipe) -> Exported:
     except (AssertionError, RuntimeError, ValueError) as error:  # how timm's networks say that a size does not suit them
         raise CallError(f"{recipe.arch!r} cannot take pictures of {recipe.size} px: {error}") from error
     digest = hashlib.sha256(b"".join(tensor.numpy().tobytes() for tensor in model.state_dict().values())).hexdigest()
-    return Exported(_to_onnx(network, pixels), _words(recipe), digest, float(config["crop_pct"]), tuple(widths))
+    try:
+        graph = _to_onnx(network, pixels)
+    except Exception as error:  # the exporter has no base class of its own for an operation that ONNX lacks
+        raise BundleError(f"{recipe.arch!r} cannot be written as ONNX: {str(error).splitlines()[0]}") from error
+    return Exported(graph, _words(recipe), digest, float(config["crop_pct"]), tuple(widths))
 
 
 def _create(arch: str, recipe: Recipe) -> torch.nn.Module:

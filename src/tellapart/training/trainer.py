@@ -54,7 +54,6 @@ def embed_table(table: ImageTable, recipe: Recipe, *, progress: Progress = silen
 def fit_classifier(embedded: Embedded, table: ImageTable, recipe: Recipe, folder: Path) -> Training:
     """Train a head on `table`, the training pictures among the embedded ones, and write it as a bundle to `folder`."""
     features = embedded.features.of(table)
-    labels = np.array([table.classes.index(label) for label in table.labels])
     folds = fold_numbers(table, n_folds=recipe.folds, seed=recipe.seed)
     if len(np.unique(folds)) < 2:
         raise DataError(
@@ -62,7 +61,7 @@ def fit_classifier(embedded: Embedded, table: ImageTable, recipe: Recipe, folder
         )
     head = fit_head(
         features,
-        labels,
+        table.codes,
         folds,
         n_classes=len(table.classes),
         blocks=embedded.backbone.blocks,
@@ -74,7 +73,7 @@ def fit_classifier(embedded: Embedded, table: ImageTable, recipe: Recipe, folder
         "counts": table.counts,
         "penalty": head.penalty,
         "temperature": head.temperature,
-        "cross_validated_accuracy": float((head.fold_probabilities.argmax(1) == labels).mean()),
+        "cross_validated_accuracy": float((head.fold_probabilities.argmax(1) == table.codes).mean()),
     }
     classifier = write_bundle(
         folder, head=head, features=features, table=table, backbone=embedded.backbone, recipe=recipe, figures=figures
