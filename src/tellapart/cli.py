@@ -164,9 +164,8 @@ def predict(
                 print(row_text(one, **widths))
     written = f", in {out}" if out else ""
     if skipped:
-        print(
-            f"passed over {len(skipped)} other files, such as {printable(skipped[0].path)}: {skipped[0].reason}", file=sys.stderr
-        )
+        first = f"{printable(skipped[0].path)}: {skipped[0].reason}"
+        print(f"passed over {len(skipped)} other files, such as {first}", file=sys.stderr)
     print(f"{len(pictures)} files = {len(pictures) - n_failed} predicted + {n_failed} unreadable{written}", file=sys.stderr)
     raise typer.Exit(int(n_failed == len(pictures)))
 

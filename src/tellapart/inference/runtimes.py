@@ -40,7 +40,10 @@ class Runtime(Protocol):
 
 
 def load_runtime(model: Path | bytes, *, library: str | None = None) -> Runtime:
-    """The graph in `library`, else in $TELLAPART_RUNTIME, else in the first one installed. Raises BundleError for what is none."""
+    """The graph in `library`, else in $TELLAPART_RUNTIME, else in the first one installed.
+
+    Raises CallError for an unknown library and BundleError for what is no graph.
+    """
     chosen = library or os.environ.get("TELLAPART_RUNTIME") or next(name for name in LIBRARIES if find_spec(name))
     if chosen not in LIBRARIES:
         raise unknown_name("runtime", chosen, LIBRARIES)
