@@ -103,7 +103,7 @@ CHOICES = (
     Choice("balance", "0.5", balance=0.5),
     Choice("balance", "1", balance=1.0),
     *(Choice("solver", f"RANK {rank}", solver={"RANK": rank}) for rank in (64, 256, 512)),
-    *(Choice("solver", f"TOLERANCE {tolerance:g}", solver={"TOLERANCE": tolerance}) for tolerance in (3e-2, 3e-3)),
+    *(Choice("solver", f"TOLERANCE {tolerance:g}", solver={"TOLERANCE": tolerance}) for tolerance in (3e-2, 5e-3)),
     Choice("solver", "the fit on everything alone", solver={"_averaged": lambda fits: fits.of_fit(slice(-1, None))}),
 )
 KEPT = CHOICES[0]
@@ -184,7 +184,8 @@ def fit_reference(pictures: Pictures) -> Fitted:
     train, held_back = pictures.train, pictures.held_back
     parts = KEPT.features(train, train, KEPT.views)
     x, asked = np.concatenate(parts, 1), np.concatenate(KEPT.features(held_back, train, KEPT.views), 1)
-    centre, scale = x.mean(0), head._block_scales(x, [part.shape[1] for part in parts])
+    centre = x.mean(0)
+    scale = head._block_scales(x - centre, [part.shape[1] for part in parts])
     start, answers = time.perf_counter(), []
     for penalty in REFERENCE_PENALTIES:
         found = LogisticRegression(C=1 / (penalty * len(x)), max_iter=1000).fit((x - centre) * scale, train.labels)

@@ -165,7 +165,7 @@ def test_sample_says_what_it_drew(tellapart, tmp_path: Path) -> None:
     assert facts["n_planted"] == len(json.loads((tmp_path / "shapes" / "planted.json").read_text())) > 0
     again = tellapart(*words)
     assert again.returncode == 2
-    assert "is not empty; nothing was drawn" in again.stderr
+    assert "is not empty; nothing is overwritten" in again.stderr
 
 
 def test_the_demo_runs_the_whole_loop(tellapart, tmp_path: Path) -> None:

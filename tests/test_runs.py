@@ -13,7 +13,7 @@ import tellapart as ta
 from tellapart.data import read
 from tellapart.errors import BundleError, CallError, DataError
 from tellapart.images.samples import Sample
-from tellapart.runs import Run, _new_folder, resume
+from tellapart.runs import Run, _next_folder, resume
 from tellapart.training import embed_table, fit_classifier
 
 RECIPE = ta.Recipe(size=96)
@@ -102,7 +102,7 @@ def test_nothing_is_overwritten(copied: Path, clean_sample: Sample, tmp_path: Pa
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     for out in (tmp_path / "mine", tmp_path / "mine" / "notes.txt"):
-        with pytest.raises(CallError, match="is not empty and no run; nothing is overwritten"):
+        with pytest.raises(CallError, match="nothing is overwritten"):
             ta.train(clean_sample.root, RECIPE, out=out)
     assert (tmp_path / "mine" / "notes.txt").read_text() == "mine"
 
@@ -214,7 +214,7 @@ def test_a_finished_state_that_lacks_its_fields_is_damage(copied: Path) -> None:
 
 def test_trainings_started_at_once_take_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    folders = [_new_folder("pictures/", None) for _ in range(2)]
+    folders = [_next_folder("pictures/") for _ in range(2)]
     assert folders == [Path("runs/pictures-1"), Path("runs/pictures-2")]
 
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tellapart.data import ImageTable, Skipped, read, split
+from tellapart.data import ImageTable, Skipped, list_pictures, read, split
 from tellapart.errors import CallError, DataError
 
 MakeFiles = Callable[[Path, Iterable[str]], None]
@@ -89,7 +89,7 @@ def test_what_lies_beside_the_train_folder_is_named(tmp_path: Path, make_files: 
     (tmp_path / "README.md").write_text("about")
     table = read(tmp_path)
     assert len(table) == 3
-    assert reasons(table, tmp_path) == dict.fromkeys(("unsorted", "cover.png", "README.md"), "beside the train folder")
+    assert reasons(table, tmp_path) == dict.fromkeys(("unsorted/3.png", "cover.png", "README.md"), "beside the train folder")
 
 
 @pytest.mark.parametrize("label", ["train", "test", "val"])
@@ -100,9 +100,23 @@ def test_a_class_named_like_a_split_that_holds_pictures_is_a_class(label: str, t
     assert set(table.splits) == {""}
 
 
-def test_held_back_folders_without_a_train_folder_are_classes(tmp_path: Path, make_files: MakeFiles) -> None:
+def test_held_back_folders_alone_are_honoured(tmp_path: Path, make_files: MakeFiles) -> None:
     make_files(tmp_path, ["test/a/1.png", "valid/a/2.png"])
-    assert read(tmp_path).counts == {"test": 1, "valid": 1}
+    table = read(tmp_path)
+    assert (table.counts, table.splits) == ({"a": 2}, ("test", "valid"))
+
+
+def test_a_folder_named_like_a_held_back_part_beside_classes_is_one(tmp_path: Path, make_files: MakeFiles) -> None:
+    make_files(tmp_path, ["test/deep/1.png", "plane/1.png"])
+    assert read(tmp_path).counts == {"plane": 1, "test": 1}
+
+
+def test_pictures_below_a_folder_are_listed_with_what_else_lies_there(tmp_path: Path, make_files: MakeFiles) -> None:
+    make_files(tmp_path, ["a/1.png", "__MACOSX/2.png", "3.jpg"])
+    (tmp_path / "a" / "notes.txt").write_text("about")
+    pictures, others = list_pictures(tmp_path)
+    assert [Path(path).name for path in pictures] == ["3.jpg", "1.png"]
+    assert [(Path(skip.path).name, skip.reason) for skip in others] == [("notes.txt", "not a picture by its name")]
 
 
 # What is not a row ---------------------------------------------------------------------------------------------------

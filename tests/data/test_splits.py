@@ -265,3 +265,14 @@ def test_folds_follow_from_content_and_seed_alone(make_table: MakeTable) -> None
     by_content = dict(zip(table.sha256, fold_numbers(table, n_folds=5), strict=True))
     assert by_content == dict(zip(shuffled.sha256, fold_numbers(shuffled, n_folds=5), strict=True))
     assert not np.array_equal(fold_numbers(table, n_folds=5), fold_numbers(table, n_folds=5, seed=1))
+
+
+def test_groups_tie_contents_together_across_rows(make_table: MakeTable) -> None:
+    """A copy that one row counts to a group brings the other rows of its content along."""
+    table = make_table({"ant": 12, "bee": 12})
+    digests, groups = list(table.sha256), [""] * 24
+    digests[1] = digests[0]
+    groups[1] = groups[2] = "burst"  # row 0 is a copy of row 1, which is of one group with row 2
+    for seed in range(20):
+        splits = split(replace(table, sha256=tuple(digests), groups=tuple(groups)), seed=seed).splits
+        assert len({splits[0], splits[1], splits[2]}) == 1

@@ -163,13 +163,13 @@ def test_a_folder_in_use_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(CallError) as refusal:
         draw_sample("coins", tmp_path)
-    assert str(refusal.value) == f"the folder {tmp_path} is not empty; nothing was drawn. Name a new folder, or empty this one."
+    assert str(refusal.value) == f"{tmp_path} is not empty; nothing is overwritten. Choose another --out."
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
 def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("keep")
-    with pytest.raises(CallError, match=r"out is a file\. Name a new folder\."):
+    with pytest.raises(CallError, match=r"out is a file; nothing is overwritten\. Choose another --out\."):
         draw_sample("coins", tmp_path / "out")
 
 
@@ -182,8 +182,8 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
-        ("coin", "unknown sample 'coin'; did you mean 'coins'? There are: coins, shapes"),
-        ("zebras", "unknown sample 'zebras'; There are: coins, shapes"),
+        ("coin", "unknown sample 'coin'; did you mean 'coins'?"),
+        ("zebras", "unknown sample 'zebras'; known: coins, shapes"),
     ],
 )
 def test_an_unknown_kind_suggests_the_nearest_and_lists_all(kind: str, text: str, tmp_path: Path) -> None:

@@ -46,8 +46,8 @@ def test_a_negative_seed_is_refused() -> None:
 @pytest.mark.parametrize(
     ("values", "text"),
     [
-        ({"balanse": 1}, r"a recipe has no field 'balanse'; did you mean 'balance'\?"),
-        ({"qqqq": 1}, "a recipe has no field 'qqqq'"),
+        ({"balanse": 1}, r"unknown recipe field 'balanse'; did you mean 'balance'\?"),
+        ({"qqqq": 1}, "unknown recipe field 'qqqq'; known: arch, "),
         ({"valid_frac": "much"}, "a recipe's field has a value of the wrong kind"),
         ({"fit": ["crop"]}, "a recipe's field has a value of the wrong kind"),
     ],

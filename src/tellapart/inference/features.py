@@ -50,8 +50,9 @@ class Features:
     warning: str = ""
 
     def of(self, table: ImageTable) -> np.ndarray:
-        """(len(table), D) float32, aligned with the table."""
-        return self.matrix[[self.row_of[digest] for digest in table.sha256]].astype(np.float32)
+        """(len(table), D) float16, aligned with the table."""
+        rows: np.ndarray = self.matrix[[self.row_of[digest] for digest in table.sha256]]
+        return rows
 
 
 def embed(table: ImageTable, backbone: Backbone, *, cache_folder: Path | None = None, progress: Progress = silent) -> Features:

@@ -30,7 +30,7 @@ PARITY_TOLERANCE = 0.05  # of a probability: bf16 keeps 8 bits, and the head mul
 
 def class_centres(features: np.ndarray, labels: np.ndarray, *, n_classes: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Unit centres (K, width) of the classes in the first `width` features, and each picture's cosine to the nearest (N,)."""
-    part = features[:, :width].copy()
+    part = features[:, :width].astype(np.float32)
     part /= np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12)
     centres = np.stack([part[labels == label].mean(0) for label in range(n_classes)])
     centres = centres / np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-12)
@@ -49,7 +49,7 @@ def write_bundle(
 ) -> Classifier:
     """Write the classifier of these training pictures to `folder` and return it as loaded from there.
 
-    `features` (N, D) float32 are aligned with `table`. Raises BundleError where the written file does not compute what the
+    `features` (N, D) are aligned with `table`. Raises BundleError where the written file does not compute what the
     training did, and StorageError where it cannot be written.
     """
     centres, familiarity = class_centres(features, table.codes, n_classes=len(table.classes), width=backbone.blocks[0])

@@ -17,7 +17,7 @@ import numpy as np
 PENALTIES = (1e-2, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)  # strong to weak, each starting from the one before
 RANK = 128  # leading directions that are preconditioned; 64 to 512 take as long and reach the same loss (docs/features.md)
 OVERSAMPLING = 16
-TOLERANCE = 1e-2  # of the step in the majoriser's norm; a tighter one is slower and no more accurate (docs/features.md)
+TOLERANCE = 1.5e-2  # of the step in the majoriser's norm; tighter ones are slower and no more accurate (docs/features.md)
 MAX_STEPS = 300
 MAX_LOGITS = 100_000_000  # folds descend together up to this many float32 values (400 MB), else one by one
 MAX_PRODUCTS = 1_000_000_000  # multiply-adds of one fit's logits; above (100 classes of 35), features are reduced
@@ -54,14 +54,16 @@ def fit_head(
     balance: float = 0.0,
     seed: int = 0,
 ) -> Head:
-    """The head for `features` (N, D) float32 and `labels` (N,) in 0..K-1.
+    """The head for `features` (N, D) of any float kind and `labels` (N,) in 0..K-1.
 
     `folds` (N,) numbers each picture's cross-validation fold. Each of the `blocks` of features gets the same total variance.
     `balance` weighs a class by (mean count / its count) to this power: 0 not at all, 1 as if all classes were equally frequent.
     """
     rng = np.random.default_rng(seed)
-    centre, scale = features.mean(0), _block_scales(features, blocks)
-    x = features - centre
+    x = features.astype(np.float32)
+    centre = x.mean(0)
+    x -= centre
+    scale = _block_scales(x, blocks)
     x *= scale
     x, directions = _reduced(x, n_classes, rng)  # (N, D), or (N, R) along R directions
     shares = _shares(labels, folds, n_classes, balance)  # (F + 1, N); the last row is the fit on everything
@@ -146,9 +148,9 @@ def _reduced(x: np.ndarray, n_classes: int, rng: np.random.Generator) -> tuple[n
     return x @ directions.T, directions
 
 
-def _block_scales(features: np.ndarray, blocks: Sequence[int]) -> np.ndarray:
-    """(D,) factors that give each block of features a total variance of 1."""
-    variance = features.var(0)
+def _block_scales(centred: np.ndarray, blocks: Sequence[int]) -> np.ndarray:
+    """(D,) factors that give each block of centred features (N, D) a total variance of 1."""
+    variance = np.einsum("nd,nd->d", centred, centred) / len(centred)
     ends = np.cumsum(blocks)
     totals = [variance[end - width : end].sum() for end, width in zip(ends, blocks, strict=True)]
     scales: np.ndarray = np.repeat([1 / np.sqrt(max(total, 1e-12)) for total in totals], blocks)
