@@ -70,7 +70,7 @@ def test_weights_that_do_not_fit_are_refused(weights: Path, tmp_path: Path) -> N
         get_backbone(Recipe("resnet34", str(weights), 64))
     with pytest.raises(BundleError, match=r"notes\.txt is not a safetensors file"):
         get_backbone(Recipe("resnet18", str(tmp_path / "notes.txt"), 64))
-    with pytest.raises(CallError, match=r"no weights at .*absent; give a \.safetensors file, 'auto' or 'none'"):
+    with pytest.raises(CallError, match=r"no weights at .*absent; give a \.safetensors file, a name, 'auto' or 'none'"):
         get_backbone(Recipe("resnet18", str(tmp_path / "absent"), 64))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 import warnings
 from pathlib import Path
@@ -51,7 +52,7 @@ def export_timm(recipe: Recipe) -> Exported:
 def _create(arch: str, recipe: Recipe) -> torch.nn.Module:
     if recipe.weights == "none":
         return timm.create_model(arch, num_classes=0)
-    if recipe.weights.endswith(".safetensors") or Path(recipe.weights).is_file():
+    if _is_path(recipe.weights):
         return _with_file(timm.create_model(arch, num_classes=0), Path(recipe.weights))
     tags = [name.partition(".")[2] for name in timm.list_pretrained(f"{arch}.*")]
     if recipe.weights != "auto" and recipe.weights not in tags:
@@ -64,6 +65,11 @@ def _create(arch: str, recipe: Recipe) -> torch.nn.Module:
             f"python -c \"import timm; timm.create_model('{arch}', pretrained=True)\", copy the model.safetensors that it "
             f"leaves in ~/.cache/huggingface here, and give it with --weights FILE."
         ) from error
+
+
+def _is_path(weights: str) -> bool:
+    """Whether a file is meant rather than one of timm's tags, also where it is not there."""
+    return weights.endswith(".safetensors") or os.sep in weights or os.path.isfile(weights)
 
 
 def _with_file(model: torch.nn.Module, path: Path) -> torch.nn.Module:
