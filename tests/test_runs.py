@@ -225,4 +225,4 @@ def test_pictures_of_one_group_cannot_be_cross_validated(clean_sample: Sample, t
     with pytest.raises(
         DataError, match="training pictures are copies of one, or one group; at least 2 different ones are needed"
     ):
-        fit_classifier(embedded, grouped.in_split("train"), RECIPE, tmp_path / "bundle")
+        fit_classifier(embedded, grouped.in_split("train"), RECIPE)

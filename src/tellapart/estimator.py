@@ -15,6 +15,7 @@ from tellapart.data import checked, table_of
 from tellapart.errors import DataError, MissingExtraError
 from tellapart.inference import Classifier
 from tellapart.training import Recipe, embed_table, fit_classifier
+from tellapart.training.bundles import write_bundle
 from tellapart.training.recipe import DEFAULT_ARCH
 
 try:
@@ -65,7 +66,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         embedded = embed_table(table, recipe)
         _refuse_unreadable([f"{skip.path}: {skip.reason}" for skip in embedded.table.skipped])
         with tempfile.TemporaryDirectory() as folder:
-            self.classifier_: Classifier = fit_classifier(embedded, embedded.table, recipe, Path(folder)).classifier
+            self.classifier_: Classifier = write_bundle(fit_classifier(embedded, embedded.table, recipe), Path(folder))
         self.n_features_in_ = 1
         return self
 

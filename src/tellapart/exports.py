@@ -13,7 +13,8 @@ from tellapart.files import refuse_used, write_atomically
 from tellapart.inference import Classifier
 from tellapart.inference.manifests import FILE_NAME
 from tellapart.runs import TABLE_FILE, Run
-from tellapart.training.bundles import PARITY_PICTURES, check_parity
+from tellapart.training.bundles import check_parity
+from tellapart.training.trainer import N_WITNESSES
 
 
 def export(path: str | Path, out: str | Path) -> dict[str, Any]:
@@ -45,4 +46,4 @@ def _some_pictures(path: Path) -> list[str]:
         return []
     table = Run.load(path).table
     paths = [one for one, split in zip(table.paths, table.splits, strict=True) if split != "test" and os.path.isfile(one)]
-    return paths[:: max(1, len(paths) // PARITY_PICTURES)][:PARITY_PICTURES]
+    return paths[:: max(1, len(paths) // N_WITNESSES)][:N_WITNESSES]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from importlib import import_module
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,11 @@ from safetensors.numpy import save
 from tellapart.data import ImageTable, checked, read, split
 from tellapart.errors import BundleError, CallError, DataError, StorageError
 from tellapart.evaluation import Report
-from tellapart.evaluation.html import write_html
 from tellapart.evaluation.judging import judge
 from tellapart.files import read_json, refuse_used, write_atomically, write_json
 from tellapart.inference import Classifier
 from tellapart.inference.classifiers import BUNDLE, RUN_FILE
+from tellapart.inference.runtimes import runtime_library
 from tellapart.progress import Progress, silent
 from tellapart.training import Recipe, embed_table, fit_classifier
 from tellapart.training.backbones import get_backbone
@@ -112,6 +114,7 @@ def train(
     recipe, clock = recipe or Recipe(), _Clock()
     if out is not None:
         _refuse_used(Path(out))
+    _import_ahead()
     with clock.of("read"):
         table = source if isinstance(source, ImageTable) else read(source, progress=progress)
         # Absolute paths, so that the run can be judged from any folder.
@@ -142,6 +145,7 @@ def resume(path: str | Path, *, progress: Progress = silent) -> Run:
     if begun["source"] is None:
         raise CallError(f"the run {folder} was started on a table in memory; call train with it again")
     clock = _Clock()
+    _import_ahead()
     with clock.of("read"):
         table = read(begun["source"], progress=progress).without_classes(begun["drop"])
     recipe = Recipe.from_json(begun["recipe"])
@@ -154,24 +158,29 @@ def _train_into(folder: Path, whole: ImageTable, recipe: Recipe, begun: dict[str
         embedded = embed_table(open_part, recipe, progress=progress)
     whole = _readable(whole, embedded.features.failures)
     with clock.of("head"):
-        training = fit_classifier(embedded, whole.in_split("train"), recipe, folder / BUNDLE)
+        fitted = fit_classifier(embedded, whole.in_split("train"), recipe)
+        runtime, n_cached, cache_warning = embedded.features.runtime, embedded.features.n_cached, embedded.features.warning
+        del embedded  # the features make room for the judging
+        from tellapart.training.bundles import write_bundle  # imports onnx, `_import_ahead` perhaps long since
+
+        classifier = write_bundle(fitted, folder / BUNDLE)
     with clock.of("evaluate"):
-        report = _judge_valid(training.classifier, whole, whole.account(), title=folder.name, progress=progress)
+        report = _judge_valid(classifier, whole, whole.account(), title=folder.name, progress=progress)
     with clock.of("report"):
         write_report(report, folder / PAGE_FILE, progress)
     write_atomically(folder / TABLE_FILE, whole.to_csv().encode(errors="surrogateescape"))
-    write_atomically(folder / FOLDS_FILE, save({"probabilities": training.fold_probabilities}))
+    write_atomically(folder / FOLDS_FILE, save({"probabilities": fitted.head.fold_probabilities}))
     facts = begun | {
         "state": "finished",
         "counts": whole.account(),
         "skipped": [{"path": skip.path, "reason": skip.reason} for skip in whole.skipped],
         "seconds": clock.seconds(),
-        "runtime": embedded.features.runtime,
-        "n_cached": embedded.features.n_cached,
-        "warnings": _warnings(whole, embedded.features.warning),
+        "runtime": runtime,
+        "n_cached": n_cached,
+        "warnings": _warnings(whole, cache_warning),
     }
     write_json(folder / RUN_FILE, facts)  # last: until now the folder is marked unfinished
-    return Run(folder, recipe, whole, facts, training.classifier, report)
+    return Run(folder, recipe, whole, facts, classifier, report)
 
 
 def _judge_valid(classifier: Classifier, whole: ImageTable, files: str, *, title: str, progress: Progress = silent) -> Report:
@@ -211,6 +220,18 @@ def _read_facts(folder: Path) -> dict[str, Any]:
         if name not in facts or not isinstance(facts[name], kind):
             raise BundleError(f"{folder / RUN_FILE} is damaged: {name!r} is missing or of the wrong kind. Train again.")
     return facts
+
+
+def _import_ahead() -> None:
+    """Import what a training needs only later, while the files are read and hashed: half a second of a warm run."""
+    later = (runtime_library(), "tellapart.training.bundles", "tellapart.evaluation.html")
+    threading.Thread(target=_import_quietly, args=(later,), daemon=True).start()
+
+
+def _import_quietly(names: Sequence[str]) -> None:
+    with suppress(ImportError):  # whoever needs it then says so
+        for name in names:
+            import_module(name)
 
 
 class _Clock:
@@ -280,5 +301,7 @@ def _warnings(table: ImageTable, cache_warning: str) -> list[str]:
 
 def write_report(report: Report, page: Path, progress: Progress) -> None:
     """Write the report as an HTML page, and beside it the same as JSON."""
+    from tellapart.evaluation.html import write_html  # imports jinja2
+
     write_html(report, page, progress=progress)
     write_json(page.with_suffix(".json"), report.to_json())

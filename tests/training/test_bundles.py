@@ -13,9 +13,9 @@ from tellapart.errors import BundleError, StorageError
 from tellapart.files import sha256_of
 from tellapart.images.samples import Sample
 from tellapart.training import Recipe, bundles, embed_table, fit_classifier
-from tellapart.training.bundles import PARITY_TOLERANCE, check_parity, class_centres
+from tellapart.training.bundles import PARITY_TOLERANCE, check_parity, write_bundle
 from tellapart.training.graphs import with_head
-from tellapart.training.trainer import Embedded
+from tellapart.training.trainer import Embedded, class_centres
 
 RECIPE = Recipe(size=96)
 
@@ -27,7 +27,8 @@ def embedded(clean_sample: Sample) -> Embedded:
 
 def test_a_bundle_says_what_it_is(embedded: Embedded, tmp_path: Path) -> None:
     train = embedded.table.in_split("train")
-    training = fit_classifier(embedded, train, RECIPE, tmp_path)
+    fitted = fit_classifier(embedded, train, RECIPE)
+    write_bundle(fitted, tmp_path)
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["head.safetensors", "manifest.json", "model.onnx"]
     assert (manifest["kind"], manifest["format"]) == ("tellapart-classifier", 1)
@@ -35,7 +36,7 @@ def test_a_bundle_says_what_it_is(embedded: Embedded, tmp_path: Path) -> None:
     assert manifest["figures"]["counts"] == train.counts
     assert manifest["recipe"] == RECIPE.to_json()
     assert manifest["files"] == {name: sha256_of(tmp_path / name) for name in ("model.onnx", "head.safetensors")}
-    assert training.fold_probabilities.shape == (len(train), 3)
+    assert fitted.head.fold_probabilities.shape == (len(train), 3)
 
 
 def test_the_graph_takes_bytes_and_gives_probabilities_and_the_embedding(run_folder: Path) -> None:
@@ -55,12 +56,12 @@ def test_an_export_that_computes_something_else_is_refused(
 
     monkeypatch.setattr(bundles, "with_head", corrupted)
     with pytest.raises(BundleError, match=r"the exported network differs from the trained one by [01]\.\d+ in a probability"):
-        fit_classifier(embedded, embedded.table.in_split("train"), RECIPE, tmp_path)
+        write_bundle(fit_classifier(embedded, embedded.table.in_split("train"), RECIPE), tmp_path)
 
 
 def test_parity_takes_nan_for_a_mismatch(embedded: Embedded, tmp_path: Path) -> None:
     train = embedded.table.in_split("train")
-    classifier = fit_classifier(embedded, train, RECIPE, tmp_path).classifier
+    classifier = write_bundle(fit_classifier(embedded, train, RECIPE), tmp_path)
     paths = train.paths[:3]
     exact = np.array([list(one.probabilities.values()) for one in classifier.predict_many(paths)])
     assert check_parity(classifier, paths, exact) == 0
@@ -88,4 +89,4 @@ def test_centres_are_unit_vectors() -> None:
 def test_a_place_that_cannot_be_written_is_named(embedded: Embedded, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match=r"cannot write .*model.onnx: .*Free space or choose another place"):
-        fit_classifier(embedded, embedded.table.in_split("train"), RECIPE, tmp_path / "file")
+        write_bundle(fit_classifier(embedded, embedded.table.in_split("train"), RECIPE), tmp_path / "file")

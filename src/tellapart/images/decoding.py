@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import stat
 import warnings
+from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from tellapart.errors import MissingExtraError, PictureError
 
+DECODER = 1  # raise it whenever a picture is opened or fitted to other pixels; what was computed from the older is not taken
 # Formats are an allow-list: Pillow also opens some that start programs (EPS) or are no pictures of things.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "PPM", "JPEG2000")
 PICTURE_SUFFIXES = frozenset(
@@ -21,11 +23,24 @@ PICTURE_SUFFIXES = frozenset(
 MAX_PIXELS = 89_478_485  # Pillow's own bomb limit: a quarter of a gigabyte of RGB
 MAX_BYTES = 512 * 2**20  # a guess: no camera writes larger pictures below MAX_PIXELS
 WHITE = (255, 255, 255)
+SWAPPING = (5, 6, 7, 8)  # the EXIF orientations that turn a picture by a quarter
 
 # Pillow warns between one and two times its limit; there we raise a PictureError that names the picture.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 # About broken EXIF and TIFF tags Pillow warns without naming the picture; what cannot be decoded is a PictureError here.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A decoded picture and what its file says of it."""
+
+    image: Image.Image  # the first frame, upright, RGB; a large JPEG perhaps at a part of its size
+    size: tuple[int, int]  # width and height in px, upright and undiminished
+    n_bytes: int
+    format: str  # Pillow's name: "JPEG", "PNG" ...
+    mode: str  # Pillow's name, as stored: "RGB", "L", "CMYK" ...
+    camera: str  # the EXIF model, "" where there is none
 
 
 def open_picture(source: str | Path | bytes, *, min_side_px: int | None = None) -> Image.Image:
@@ -34,16 +49,24 @@ def open_picture(source: str | Path | bytes, *, min_side_px: int | None = None) 
     With `min_side_px` a large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, both sides staying at least that long.
     Raises PictureError for whatever cannot be read, from the header alone where the picture is too large.
     """
+    return open_described(source, min_side_px=min_side_px).image
+
+
+def open_described(source: str | Path | bytes, *, min_side_px: int | None = None) -> Opened:
+    """As `open_picture`, with what the file says of the picture."""
     content = source if isinstance(source, bytes) else _read(Path(source))
     if not content:
         raise PictureError("empty", "the file is empty (0 bytes)")
     try:
         with _identify(content) as image:
             _refuse_bomb(image)
+            size, mode, format_name = image.size, image.mode, image.format or ""
             if min_side_px is not None:
                 image.draft(None, (min_side_px, min_side_px))
             image.load()
-            return _to_rgb(_upright(image))
+            camera, is_turned = _exif(image)
+            rgb = _to_rgb(_upright(image))
+            return Opened(rgb, size[::-1] if is_turned else size, len(content), format_name, mode, camera)
     except PictureError:
         raise
     except Image.DecompressionBombError as error:
@@ -113,6 +136,15 @@ def _refuse_bomb(image: Image.Image) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise PictureError("too_large", f"{width} x {height} pixels; at most {MAX_PIXELS / 1e6:.0f} million are decoded")
+
+
+def _exif(image: Image.Image) -> tuple[str, bool]:
+    """The camera's model, and whether the orientation swaps width and height."""
+    try:
+        exif = image.getexif()
+        return str(exif.get(ExifTags.Base.Model, "")).strip("\0 "), exif.get(ExifTags.Base.Orientation) in SWAPPING
+    except Exception:  # broken EXIF says nothing
+        return "", False
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -42,8 +42,12 @@ class Fit:
 
     def read(self, source: str | Path | bytes) -> np.ndarray:
         """Open and fit a picture: (side, side, 3) uint8. Raises PictureError."""
-        # Twice the target side keeps the antialiased result within rounding of a full decode.
-        return self.apply(open_picture(source, min_side_px=2 * round(self.side_px / self.crop_frac)))
+        return self.apply(open_picture(source, min_side_px=self.decoded_px))
+
+    @property
+    def decoded_px(self) -> int:
+        """The least side that a picture is to be decoded at: twice the target's, within rounding of a full decode."""
+        return 2 * round(self.side_px / self.crop_frac)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -42,12 +42,21 @@ class FeatureCache:
         self._rows: list[np.ndarray] = []
 
     def rows(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Everything that is kept: (digest, (D,) float16), shard by shard."""
+        """Everything that is kept: (digest, (D,) of one kind), shard by shard."""
         for shard in sorted(self.folder.glob("*.safetensors")):
             yield from _read_shard(shard)
 
+    def fill(self, matrix: np.ndarray, row_of: Mapping[str, int]) -> set[str]:
+        """Copy what is kept into the rows of a matrix (U, D); returns the digests that were found."""
+        found = set[str]()
+        for digest, row in self.rows():
+            if digest in row_of:
+                matrix[row_of[digest]] = row
+                found.add(digest)
+        return found
+
     def add(self, digest: str, row: np.ndarray) -> None:
-        """Keep a picture's features, (D,) float16; on disk after `SHARD_ROWS` of them or a `flush`."""
+        """Keep what was computed of a picture, (D,) of one kind, say float16; on disk after `SHARD_ROWS` of them or a `flush`."""
         self._digests.append(digest)
         self._rows.append(row)
         if len(self._rows) >= SHARD_ROWS:

@@ -11,12 +11,12 @@ import PIL
 from tellapart.data import ImageTable
 from tellapart.files import sha256_of
 from tellapart.images import Fit
+from tellapart.images.decoding import DECODER
 from tellapart.inference.caches import FeatureCache
+from tellapart.inference.glances import glance_cache
 from tellapart.inference.runtimes import load_runtime
 from tellapart.inference.streaming import run_pictures
 from tellapart.progress import Progress, silent
-
-DECODER = 1  # raise it whenever `open_picture` or `Fit` gives other pixels, so that older features are not taken
 
 
 @dataclass(frozen=True)
@@ -58,39 +58,33 @@ class Features:
 def embed(table: ImageTable, backbone: Backbone, *, cache_folder: Path | None = None, progress: Progress = silent) -> Features:
     """The features of the table's pictures, each content once; only those that the cache lacks are computed.
 
-    An unreadable picture is in `failures`. On any interruption what was computed so far is kept.
+    An unreadable picture is in `failures`. On any interruption what was computed so far is kept. In the same pass each
+    opened picture's glance is left in its cache, so that a `scan` afterwards opens none.
     """
     runtime = load_runtime(backbone.path)
     cache = FeatureCache(_space(backbone, runtime.name), folder=cache_folder)
     path_of = dict(zip(reversed(table.sha256), reversed(table.paths), strict=True))  # the first of several copies
     row_of = {digest: row for row, digest in enumerate(dict.fromkeys(table.sha256))}
     matrix = np.empty((len(row_of), backbone.n_features), np.float16)
-    kept = _fill(matrix, row_of, cache)
+    kept = cache.fill(matrix, row_of)
     missing = [digest for digest in row_of if digest not in kept]
     failures = dict[str, str]()
-    results = run_pictures(runtime, (path_of[digest] for digest in missing), backbone.fit)
+    glances = glance_cache(cache_folder)
+    results = run_pictures(runtime, (path_of[digest] for digest in missing), backbone.fit, glances=True)
     try:
         for done, (digest, result) in enumerate(zip(missing, results, strict=True), start=1):
-            if result.error:
+            if result.glance is None:
                 failures[digest] = str(result.error)
                 del row_of[digest]
             else:
                 matrix[row_of[digest]] = result.outputs["features"]
                 cache.add(digest, matrix[row_of[digest]])
+                glances.add(digest, np.frombuffer(result.glance.tobytes(), np.uint8))
             progress("embedding", done, len(missing))
     finally:
         cache.flush()
+        glances.flush()
     return Features(matrix, row_of, failures, len(kept), runtime.name, cache.lost)
-
-
-def _fill(matrix: np.ndarray, row_of: dict[str, int], cache: FeatureCache) -> set[str]:
-    """Copy what the cache holds into the matrix; returns the digests that it held."""
-    kept = set[str]()
-    for digest, features in cache.rows():
-        if digest in row_of:
-            matrix[row_of[digest]] = features
-            kept.add(digest)
-    return kept
 
 
 def _space(backbone: Backbone, runtime: str) -> dict[str, object]:

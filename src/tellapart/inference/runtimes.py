@@ -39,12 +39,17 @@ class Runtime(Protocol):
         """The outputs of each (BATCH, side, side, 3) uint8 batch by name, in order, some batches running ahead."""
 
 
+def runtime_library() -> str:
+    """$TELLAPART_RUNTIME, else the first library that is installed."""
+    return os.environ.get("TELLAPART_RUNTIME") or next(name for name in LIBRARIES if find_spec(name))
+
+
 def load_runtime(model: Path | bytes, *, library: str | None = None) -> Runtime:
-    """The graph in `library`, else in $TELLAPART_RUNTIME, else in the first one installed.
+    """The graph in `library`, else in `runtime_library()`.
 
     Raises CallError for an unknown library and BundleError for what is no graph.
     """
-    chosen = library or os.environ.get("TELLAPART_RUNTIME") or next(name for name in LIBRARIES if find_spec(name))
+    chosen = library or runtime_library()
     if chosen not in LIBRARIES:
         raise unknown_name("runtime", chosen, LIBRARIES)
     try:

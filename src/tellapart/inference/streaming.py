@@ -14,6 +14,8 @@ import numpy as np
 
 from tellapart.errors import PictureError
 from tellapart.images import Fit
+from tellapart.images.decoding import open_described
+from tellapart.images.glances import glance
 from tellapart.inference.runtimes import BATCH, Outputs, Runtime
 
 Source = str | Path | bytes
@@ -27,34 +29,41 @@ class Result:
 
     outputs: Outputs
     error: PictureError | None = None
+    glance: np.ndarray | None = None  # of kind GLANCE, where it was asked for
 
 
 @dataclass(frozen=True)
 class _Batch:
     pixels: np.ndarray  # (BATCH, side, side, 3) uint8; places of unreadable pictures are black
     errors: tuple[PictureError | None, ...]
+    glances: tuple[np.ndarray | None, ...]
 
 
-def run_pictures(runtime: Runtime, sources: Iterable[Source], fit: Fit) -> Iterator[Result]:
-    """A result for each source, in order. Holds only a bounded number of pictures, however many there are."""
+def run_pictures(runtime: Runtime, sources: Iterable[Source], fit: Fit, *, glances: bool = False) -> Iterator[Result]:
+    """A result for each source, in order, with a glance at each picture where `glances` are wanted.
+
+    Holds only a bounded number of pictures, however many there are.
+    """
     pending = deque[_Batch]()
 
     def pixels() -> Iterator[np.ndarray]:
-        for batch in _decoded(sources, fit):
+        for batch in _decoded(sources, fit, glances):
             pending.append(batch)
             yield batch.pixels
 
     for outputs in runtime.stream(pixels()):
-        for place, error in enumerate(pending.popleft().errors):
-            yield Result({} if error else {name: values[place] for name, values in outputs.items()}, error)
+        batch = pending.popleft()
+        for place, error in enumerate(batch.errors):
+            of_one = {} if error else {name: values[place] for name, values in outputs.items()}
+            yield Result(of_one, error, batch.glances[place])
 
 
-def _decoded(sources: Iterable[Source], fit: Fit) -> Iterator[_Batch]:
+def _decoded(sources: Iterable[Source], fit: Fit, glances: bool) -> Iterator[_Batch]:
     rest, ahead = iter(sources), deque[Future[_Batch]]()
     pool = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
     try:
         while chunk := list(islice(rest, BATCH)):
-            ahead.append(pool.submit(_decode, chunk, fit))
+            ahead.append(pool.submit(_decode, chunk, fit, glances))
             if len(ahead) == BATCHES_AHEAD:
                 yield ahead.popleft().result()
         while ahead:
@@ -63,13 +72,15 @@ def _decoded(sources: Iterable[Source], fit: Fit) -> Iterator[_Batch]:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _decode(sources: list[Source], fit: Fit) -> _Batch:
+def _decode(sources: list[Source], fit: Fit, glances: bool) -> _Batch:
     pixels = np.zeros((BATCH, fit.side_px, fit.side_px, 3), np.uint8)
-    errors: list[PictureError | None] = []
+    errors: list[PictureError | None] = [None] * len(sources)
+    seen: list[np.ndarray | None] = [None] * len(sources)
     for place, source in enumerate(sources):
         try:
-            pixels[place] = fit.read(source)
-            errors.append(None)
+            opened = open_described(source, min_side_px=fit.decoded_px)
+            pixels[place] = fit.apply(opened.image)
+            seen[place] = glance(opened) if glances else None
         except PictureError as error:
-            errors.append(error)
-    return _Batch(pixels, tuple(errors))
+            errors[place] = error
+    return _Batch(pixels, tuple(errors), tuple(seen))

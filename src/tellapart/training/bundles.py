@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -17,71 +16,43 @@ from tellapart.data import ImageTable
 from tellapart.errors import BundleError
 from tellapart.files import write_atomically, write_json
 from tellapart.inference.classifiers import Classifier
-from tellapart.inference.features import Backbone
 from tellapart.inference.manifests import FILE_NAME, Manifest
 from tellapart.training.graphs import with_head
-from tellapart.training.head import Head
-from tellapart.training.recipe import Recipe
+from tellapart.training.trainer import Fitted
 
-UNKNOWN_QUANTILE = 0.01  # of the training pictures' own familiarity: one in a hundred of their kind is called unknown
-PARITY_PICTURES = 16
 PARITY_TOLERANCE = 0.05  # of a probability: bf16 keeps 8 bits, and the head multiplies in it too; float32 stays below 1e-4
 
 
-def class_centres(features: np.ndarray, labels: np.ndarray, *, n_classes: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Unit centres (K, width) of the classes in the first `width` features, and each picture's cosine to the nearest (N,)."""
-    part = features[:, :width].astype(np.float32)
-    part /= np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12)
-    centres = np.stack([part[labels == label].mean(0) for label in range(n_classes)])
-    centres = centres / np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-12)
-    return centres.astype(np.float32), (part @ centres.T).max(1)
+def write_bundle(fitted: Fitted, folder: Path) -> Classifier:
+    """Write a fitted classifier to `folder` and return it as loaded from there.
 
-
-def write_bundle(
-    folder: Path,
-    *,
-    head: Head,
-    features: np.ndarray,
-    table: ImageTable,
-    backbone: Backbone,
-    recipe: Recipe,
-    figures: dict[str, Any],
-) -> Classifier:
-    """Write the classifier of these training pictures to `folder` and return it as loaded from there.
-
-    `features` (N, D) are aligned with `table`. Raises BundleError where the written file does not compute what the
-    training did, and StorageError where it cannot be written.
+    Raises BundleError where the written file does not compute what the training did, and StorageError where it cannot be written.
     """
-    centres, familiarity = class_centres(features, table.codes, n_classes=len(table.classes), width=backbone.blocks[0])
+    head, centres = fitted.head, fitted.centres
     contents = {
-        "model.onnx": with_head(onnx.load(backbone.path), head.weights, head.bias).SerializeToString(),
+        "model.onnx": with_head(onnx.load(fitted.backbone.path), head.weights, head.bias).SerializeToString(),
         "head.safetensors": save({"weights": head.weights, "bias": head.bias, "centres": centres}),
     }
     for name, content in contents.items():
         write_atomically(folder / name, content)
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    unknown_below = float(np.quantile(familiarity, UNKNOWN_QUANTILE))
-    manifest = _manifest(table, backbone, recipe, figures=figures, unknown_below=unknown_below, files=hashes)
-    write_json(folder / FILE_NAME, manifest.to_json())
+    write_json(folder / FILE_NAME, _manifest(fitted, files=hashes).to_json())
     classifier = Classifier.load(folder)
-    rows = np.linspace(0, len(table) - 1, min(PARITY_PICTURES, len(table))).astype(int)
-    check_parity(classifier, [table.paths[row] for row in rows], head.probabilities(features[rows]))
+    check_parity(classifier, list(fitted.witnesses), np.stack(list(fitted.witnesses.values())))
     return classifier
 
 
-def _manifest(
-    table: ImageTable, backbone: Backbone, recipe: Recipe, *, figures: dict[str, Any], unknown_below: float, files: dict[str, str]
-) -> Manifest:
+def _manifest(fitted: Fitted, *, files: dict[str, str]) -> Manifest:
     return Manifest(
-        classes=table.classes,
-        fit=backbone.fit,
-        arch=backbone.arch,
-        weights=backbone.weights,
-        weights_sha256=backbone.weights_sha256,
-        unknown_below=unknown_below,
-        data_sha256=_data_digest(table),
-        recipe=recipe.to_json(),
-        figures=figures,
+        classes=fitted.table.classes,
+        fit=fitted.backbone.fit,
+        arch=fitted.backbone.arch,
+        weights=fitted.backbone.weights,
+        weights_sha256=fitted.backbone.weights_sha256,
+        unknown_below=fitted.unknown_below,
+        data_sha256=_data_digest(fitted.table),
+        recipe=fitted.recipe.to_json(),
+        figures=fitted.figures,
         versions={name: version(name) for name in ("tellapart", "numpy", "onnx", "pillow")},
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         files=files,

@@ -10,11 +10,13 @@ line search, no Hessian, and a second or two for some thousand pictures of 2,944
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-PENALTIES = (1e-2, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)  # strong to weak, each starting from the one before
+PENALTIES = (1e-2, 1e-3, 1e-4, 3e-5, 1e-5)  # strong to weak, each starting from the one before
 RANK = 128  # leading directions that are preconditioned; 64 to 512 take as long and reach the same loss (docs/features.md)
 OVERSAMPLING = 16
 TOLERANCE = 1.5e-2  # of the step in the majoriser's norm; tighter ones are slower and no more accurate (docs/features.md)
@@ -22,6 +24,7 @@ MAX_STEPS = 300
 MAX_LOGITS = 100_000_000  # folds descend together up to this many float32 values (400 MB), else one by one
 MAX_PRODUCTS = 1_000_000_000  # multiply-adds of one fit's logits; above (100 classes of 35), features are reduced
 REDUCED_RANK = 512  # keeps nine tenths of the variance of what was tried; a guess at where speed and accuracy meet
+THREADED_ROWS = 512  # fits x classes; below, products are so flat that BLAS threads gain little, and lose 10 x on a busy machine
 PATIENCE = 2  # the path ends once this many weaker penalties were no better
 
 
@@ -59,6 +62,14 @@ def fit_head(
     `folds` (N,) numbers each picture's cross-validation fold. Each of the `blocks` of features gets the same total variance.
     `balance` weighs a class by (mean count / its count) to this power: 0 not at all, 1 as if all classes were equally frequent.
     """
+    n_rows = (len(np.unique(folds)) + 1) * n_classes
+    with threadpool_limits(1 if n_rows < THREADED_ROWS else None, user_api="blas"):
+        return _fit(features, labels, folds, n_classes, blocks, balance, seed)
+
+
+def _fit(
+    features: np.ndarray, labels: np.ndarray, folds: np.ndarray, n_classes: int, blocks: Sequence[int], balance: float, seed: int
+) -> Head:
     rng = np.random.default_rng(seed)
     x = features.astype(np.float32)
     centre = x.mean(0)
@@ -205,9 +216,10 @@ def _descend(
 ) -> _State:
     """Minimise each fit's cross-entropy + penalty / 2 * |weights|², together or, where memory asks for it, one by one."""
     n_fits, n_classes, _ = start.weights.shape
-    together = max(1, MAX_LOGITS // (n_classes * len(x)))
+    together = max(1, min(MAX_LOGITS // (n_classes * len(x)), -(-n_fits // 2)))
     parts = [slice(first, first + together) for first in range(0, n_fits, together)]
-    solved = [_accelerate(x, labels, shares[part], penalty, majoriser, start.of_fit(part)) for part in parts]
+    with ThreadPoolExecutor(2) as pool:
+        solved = list(pool.map(lambda part: _accelerate(x, labels, shares[part], penalty, majoriser, start.of_fit(part)), parts))
     return _State(np.concatenate([s.weights for s in solved]), np.concatenate([s.bias for s in solved]))
 
 

@@ -1,23 +1,23 @@
-"""The way from split pictures to a written bundle."""
+"""The way from split pictures to a fitted head."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tellapart.data import ImageTable, fold_numbers
 from tellapart.errors import DataError
-from tellapart.inference.classifiers import Classifier
 from tellapart.inference.features import Backbone, Features, embed
 from tellapart.progress import Progress, silent
 from tellapart.training.backbones import get_backbone
-from tellapart.training.bundles import write_bundle
-from tellapart.training.head import fit_head
+from tellapart.training.head import Head, fit_head
 from tellapart.training.recipe import Recipe
 
 SHOWN = 5
+UNKNOWN_QUANTILE = 0.01  # of the training pictures' own familiarity: one in a hundred of their kind is called unknown
+N_WITNESSES = 16
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,27 @@ class Embedded:
 
 
 @dataclass(frozen=True)
-class Training:
-    """What a training leaves besides the bundle on disk."""
+class Fitted:
+    """A head with all that its bundle needs, so that the features need not be held any longer."""
 
-    classifier: Classifier
-    fold_probabilities: np.ndarray  # (N, K), aligned with the training pictures; each from a fit that had not seen its fold
+    head: Head
+    table: ImageTable  # the training pictures
+    backbone: Backbone
+    recipe: Recipe
+    centres: np.ndarray  # (K, C) unit vectors: the classes' means in the first block of features
+    unknown_below: float  # cosine to the nearest centre below which a picture is like none of them
+    witnesses: dict[str, np.ndarray]  # path -> (K,) probabilities, for the check that the bundle computes the same
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What the bundle's manifest tells of the training."""
+        return {
+            "n_train": len(self.table),
+            "counts": self.table.counts,
+            "penalty": self.head.penalty,
+            "temperature": self.head.temperature,
+            "cross_validated_accuracy": float((self.head.fold_probabilities.argmax(1) == self.table.codes).mean()),
+        }
 
 
 def embed_table(table: ImageTable, recipe: Recipe, *, progress: Progress = silent) -> Embedded:
@@ -51,31 +67,26 @@ def embed_table(table: ImageTable, recipe: Recipe, *, progress: Progress = silen
     return Embedded(readable, features, backbone)
 
 
-def fit_classifier(embedded: Embedded, table: ImageTable, recipe: Recipe, folder: Path) -> Training:
-    """Train a head on `table`, the training pictures among the embedded ones, and write it as a bundle to `folder`."""
+def fit_classifier(embedded: Embedded, table: ImageTable, recipe: Recipe) -> Fitted:
+    """Train a head on `table`, the training pictures among the embedded ones."""
     features = embedded.features.of(table)
     folds = fold_numbers(table, n_folds=recipe.folds, seed=recipe.seed)
     if len(np.unique(folds)) < 2:
         raise DataError(
             f"the {len(table)} training pictures are copies of one, or one group; at least 2 different ones are needed"
         )
-    head = fit_head(
-        features,
-        table.codes,
-        folds,
-        n_classes=len(table.classes),
-        blocks=embedded.backbone.blocks,
-        balance=recipe.balance,
-        seed=recipe.seed,
-    )
-    figures = {
-        "n_train": len(table),
-        "counts": table.counts,
-        "penalty": head.penalty,
-        "temperature": head.temperature,
-        "cross_validated_accuracy": float((head.fold_probabilities.argmax(1) == table.codes).mean()),
-    }
-    classifier = write_bundle(
-        folder, head=head, features=features, table=table, backbone=embedded.backbone, recipe=recipe, figures=figures
-    )
-    return Training(classifier, head.fold_probabilities)
+    n_classes, blocks = len(table.classes), embedded.backbone.blocks
+    head = fit_head(features, table.codes, folds, n_classes=n_classes, blocks=blocks, balance=recipe.balance, seed=recipe.seed)
+    centres, familiarity = class_centres(features, table.codes, n_classes=n_classes, width=blocks[0])
+    rows = np.linspace(0, len(table) - 1, min(N_WITNESSES, len(table))).astype(int)
+    witnesses = dict(zip((table.paths[row] for row in rows), head.probabilities(features[rows]), strict=True))
+    return Fitted(head, table, embedded.backbone, recipe, centres, float(np.quantile(familiarity, UNKNOWN_QUANTILE)), witnesses)
+
+
+def class_centres(features: np.ndarray, labels: np.ndarray, *, n_classes: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Unit centres (K, width) of the classes in the first `width` features, and each picture's cosine to the nearest (N,)."""
+    part = features[:, :width].astype(np.float32)
+    part /= np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12)
+    centres = np.stack([part[labels == label].mean(0) for label in range(n_classes)])
+    centres = centres / np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-12)
+    return centres.astype(np.float32), (part @ centres.T).max(1)

@@ -1,0 +1,7 @@
+"""The commands: parse, call one function, print. A module a family; each registers on `app`, in the order of `--help`."""
+
+from tellapart.cli.app import app
+
+from tellapart.cli import drawing, training, using  # isort: skip
+
+__all__ = ["app", "drawing", "training", "using"]

@@ -1,0 +1,91 @@
+"""Commands that use a classifier."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tellapart.bars import bars
+from tellapart.cli.app import AnySeed, Json, RunFolder, app
+from tellapart.files import printable
+
+if TYPE_CHECKING:
+    from tellapart.inference import Prediction
+    from tellapart.progress import Progress
+
+
+@app.command(epilog="Example: tellapart predict runs/flowers new/ 'more/*.jpg' --out predictions.csv")
+def predict(
+    run: RunFolder,
+    paths: Annotated[list[str], typer.Argument(metavar="PATHS...", help="Pictures, folders of them, or globs.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Write the predictions to this CSV file.")] = None,
+    _seed: AnySeed = 0,
+    as_json: Json = False,
+) -> None:
+    """Say what is on pictures. A file that cannot be read is a row with its error."""
+    from tellapart.inference import Classifier
+    from tellapart.predictions import find_pictures, name_width, refuse_overwriting, row_text, write_csv
+
+    classifier = Classifier.load(run)
+    pictures, skipped = find_pictures(paths)
+    if out is not None:
+        refuse_overwriting(out, pictures)
+    widths = {"name_width": name_width(pictures), "label_width": max(map(len, classifier.classes))}
+    n_failed = 0
+    rows_are_seen = sys.stdout.isatty() and out is None
+    with bars(wanted=not rows_are_seen) as progress:
+        predictions: Iterable[Prediction] = _counted(classifier.predict_many(pictures), len(pictures), progress)
+        if out is not None:
+            predictions = write_csv(out, predictions, classifier.classes)
+        for one in predictions:
+            n_failed += one.error is not None
+            if as_json:
+                print(json.dumps(one.to_json()))
+            elif out is None:
+                print(row_text(one, **widths))
+    written = f", in {out}" if out else ""
+    if skipped:
+        first = f"{printable(skipped[0].path)}: {skipped[0].reason}"
+        print(f"passed over {len(skipped)} other files, such as {first}", file=sys.stderr)
+    print(f"{len(pictures)} files = {len(pictures) - n_failed} predicted + {n_failed} unreadable{written}", file=sys.stderr)
+    raise typer.Exit(int(n_failed == len(pictures)))
+
+
+@app.command(epilog="Example: tellapart export runs/flowers --out flowers-bundle")
+def export(
+    run: RunFolder,
+    out: Annotated[Path, typer.Option("--out", help="A new folder.")],
+    _seed: AnySeed = 0,
+    as_json: Json = False,
+) -> None:
+    """Copy a run's bundle to a folder of its own and check that it answers alike."""
+    from tellapart import exports
+
+    facts = exports.export(run, out)
+    text = f"{out}: {', '.join(facts['files'])}"
+    if facts["n_pictures"]:
+        text += f"; on {facts['n_pictures']} pictures no probability differs by more than {facts['difference']:.1e}"
+    else:
+        text += "; NOT checked: none of the run's pictures is in its place"
+    print(json.dumps(facts) if as_json else text)
+
+
+@app.command(epilog="Example: tellapart backbones --json")
+def backbones(_seed: AnySeed = 0, as_json: Json = False) -> None:
+    """The backbones at hand, offline or not."""
+    from tellapart.training.backbones import list_backbones
+
+    found = list_backbones()
+    rows = [f"{one['arch']:24} {one['weights']:32} {one['state']}" for one in found]
+    print(json.dumps(found) if as_json else "\n".join(rows))
+
+
+def _counted(predictions: Iterable[Prediction], n_pictures: int, progress: Progress) -> Iterator[Prediction]:
+    for done, prediction in enumerate(predictions, start=1):
+        progress("predicting", done, n_pictures)
+        yield prediction
