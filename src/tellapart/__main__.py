@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -26,6 +27,7 @@ def main() -> None:
             app()
         finally:
             sys.stdout.flush()  # here, where a full disk can still be answered
+            gc.freeze()  # the interpreter need not look for cycles on its way out: a fifth of a second
     except TellapartError as error:
         _fail(str(error), error.exit_code)
     except BrokenPipeError:
