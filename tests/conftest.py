@@ -6,15 +6,18 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tellapart.images.samples import Sample, draw_sample
 
 SIDE_PX = 96  # of the models' input: the smallest that still tells the shapes apart, and the quickest
+MakeFiles = Callable[[Path, Iterable[str]], None]
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -86,3 +89,22 @@ def bundle(run_folder: Path, tmp_path: Path) -> Path:
 def pictures(clean_sample: Sample) -> list[str]:
     """Paths of readable pictures."""
     return sorted(str(path) for path in clean_sample.root.glob("*/*"))
+
+
+def png(number: int) -> bytes:
+    file = BytesIO()
+    Image.new("RGB", (4, 4), (number % 256, number // 256 % 256, number // 65536)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="session")
+def make_files() -> MakeFiles:
+    """make_files(root, ["cat/1.png", ...]): pictures below `root`, no two alike."""
+
+    def make(root: Path, names: Iterable[str]) -> None:
+        for number, name in enumerate(names):
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(png(number))
+
+    return make

@@ -82,7 +82,7 @@ def loop(root: Path) -> None:
             "class '--help' has 1 picture; at least 2 are needed to hold one back. Add pictures, or leave it out: --drop",
         ),
         (all_broken, 1, "none of the 8 files can be read as a picture: not a picture (text)"),
-        (file, 2, "is a file; give the folder that holds a folder of pictures per class"),
+        (file, 2, "is a file of no kind that holds labelled pictures; give a folder of class folders, a CSV"),
         (loop, 1, "no pictures"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

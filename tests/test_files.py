@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tellapart.errors import BundleError, StorageError
-from tellapart.files import cache_dir, read_json, sha256_of, write_atomically, write_json
+from tellapart.files import cache_dir, growing_file, read_json, sha256_of, write_atomically, write_json
 
 NOT_ROOT = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
 
@@ -241,3 +241,26 @@ def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("XDG_CACHE_HOME", "")
     assert cache_dir() == Path.home() / ".cache" / "tellapart"
     assert not (tmp_path / "mine").exists()
+
+
+# Growing -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_growing_file_keeps_what_it_held(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "log"
+    for number in range(3):
+        with growing_file(path) as file:
+            assert file.content == b"a" * number
+            file.append(b"a")
+    assert path.read_bytes() == b"aaa"
+
+
+@NOT_ROOT
+def test_a_growing_file_that_may_not_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "log").touch()
+    (tmp_path / "log").chmod(0o400)
+    with (
+        pytest.raises(StorageError, match=r"log: Permission denied\. Free space or choose another place"),
+        growing_file(tmp_path / "log"),
+    ):
+        pass

@@ -129,7 +129,7 @@ main()
 MOMENTS = [  # the two that may lose most first; the others only where there is time
     ("tellapart.inference.caches:FeatureCache.add", 7),  # while features are computed
     ("tellapart.files:os.fsync", 4),  # while a file is written
-    pytest.param("tellapart.data.folders:table_of", 0, marks=pytest.mark.slow),  # before there is a run
+    pytest.param("tellapart.sources.folders:table_of", 0, marks=pytest.mark.slow),  # before there is a run
     pytest.param("tellapart.runs:embed_table", 0, marks=pytest.mark.slow),
     pytest.param("tellapart.training.trainer:fit_head", 0, marks=pytest.mark.slow),
     pytest.param("tellapart.runs:write_report", 0, marks=pytest.mark.slow),
@@ -175,7 +175,7 @@ def test_ctrl_c_leaves_a_run_that_can_be_finished(
     done = interrupt(words, cache, place, n_before, signal.SIGINT)
     assert done.returncode == 130
     assert "Traceback" not in done.stderr
-    assert "an unfinished run goes on with: tellapart train --resume" in done.stderr
+    assert "go on with tellapart train --resume RUN" in done.stderr
     assert done.stdout == ""
     assert not list(tmp_path.rglob("*.part"))
     check_cache(cache)

@@ -10,10 +10,10 @@ import pytest
 from safetensors.numpy import load_file
 
 import tellapart as ta
-from tellapart.data import read
 from tellapart.errors import BundleError, CallError, DataError
 from tellapart.images.samples import Sample
 from tellapart.runs import Run, _next_folder, resume
+from tellapart.sources import read
 from tellapart.training import embed_table, fit_classifier
 
 RECIPE = ta.Recipe(size=96)
@@ -130,6 +130,16 @@ def test_the_test_part_is_judged_by_evaluate_alone(copied: Path) -> None:
     assert judged.page == copied / "evaluation-test.html"
     assert judged.page.stat().st_size > 1000
     assert json.loads((copied / "evaluation-test.json").read_text()) == judged.report.to_json()
+
+
+def test_each_opening_of_the_test_part_is_logged(copied: Path, clean_sample: Sample) -> None:
+    run = Run.load(copied)
+    notes = [ta.evaluate(run).report.notes[-1] for _ in range(2)]
+    assert notes[0] == "The test pictures were opened for the first time."
+    assert notes[1].startswith("The test pictures were opened once before: ")
+    ta.evaluate(run, clean_sample.root)
+    openings = [json.loads(line) for line in (copied / "test-openings.jsonl").read_text().splitlines()]
+    assert [(one["n"], one["accuracy"]) for one in openings] == [(ta.evaluate(run).report.n, openings[0]["accuracy"])] * 2
 
 
 def test_other_pictures_are_judged(copied: Path, clean_sample: Sample, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tellapart.data import ImageTable, read, split
+    from tellapart.checking import check
+    from tellapart.data import ImageTable, split
     from tellapart.errors import TellapartError
     from tellapart.estimator import ImageClassifier
     from tellapart.evaluation import Report
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from tellapart.images.samples import draw_sample
     from tellapart.inference import Classifier, Prediction
     from tellapart.runs import Run, train
+    from tellapart.sources import read
     from tellapart.training import Recipe
 
 __version__ = "0.1.0"
@@ -36,16 +38,17 @@ _ROOM_OF = {
     "Report": "evaluation",
     "Run": "runs",
     "TellapartError": "errors",
+    "check": "checking",
     "draw_sample": "images.samples",
     "evaluate": "evaluations",
     "export": "exports",
-    "read": "data",
+    "read": "sources",
     "split": "data",
     "train": "runs",
 }
 __all__ = [
     "Classifier", "ImageClassifier", "ImageTable", "Prediction", "Recipe", "Report", "Run", "TellapartError",
-    "draw_sample", "evaluate", "export", "read", "split", "train",
+    "check", "draw_sample", "evaluate", "export", "read", "split", "train",
 ]  # fmt: skip
 
 

@@ -24,10 +24,11 @@ def bars(*, wanted: bool = True) -> Iterator[Progress]:
         tasks: dict[str, rich.TaskID] = {}
 
         def show(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = drawn.add_task(what, total=total or None)
-            drawn.update(tasks[what], completed=done, total=total or None)
+            name = what.partition(":")[0]
+            if name not in tasks:
+                tasks[name] = drawn.add_task(what, total=total or None)
+            drawn.update(tasks[name], description=what, completed=done, total=total or None)
             if done == total:
-                drawn.remove_task(tasks.pop(what))
+                drawn.remove_task(tasks.pop(name))
 
         yield show

@@ -4,6 +4,7 @@ TellapartError            the work failed (exit code 1)
 ├── CallError             the call was wrong: an unknown name, a path that is not there (exit code 2)
 ├── DataError             the pictures cannot be used as asked: empty, one class, a class of one
 ├── PictureError          one picture cannot be read; a finding for its caller, never the end of a batch
+├── LinkError                a link cannot be collected; an outcome for its caller, never the end of a run
 ├── BundleError           a model or run is missing, unfinished, damaged or of a newer format
 ├── StorageError          something could not be written: disk full, no permission
 └── MissingExtraError     an optional part is not installed; names the command that installs it
@@ -33,6 +34,14 @@ class DataError(TellapartError):
 
 class PictureError(TellapartError):
     """One picture cannot be read. `kind` is one word for counting: "truncated", "not_a_picture", ..."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+class LinkError(TellapartError):
+    """A link cannot be collected. `kind` is one word for counting: "refused", "timeout", "http_404", ..."""
 
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(text)

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tellapart.data import ImageTable, read
+from tellapart.data import ImageTable
 from tellapart.errors import DataError
 from tellapart.evaluation import Report
 from tellapart.evaluation.judging import judge
+from tellapart.evaluation.openings import count_openings, log_opening, openings_note
 from tellapart.evaluation.report import percent
 from tellapart.files import printable
 from tellapart.progress import Progress, silent
 from tellapart.runs import NOTE_TEST, NOTE_VALID, Run, write_report
+from tellapart.sources import read
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,17 @@ class Evaluation:
 def evaluate(run: Run, source: str | Path | None = None, *, progress: Progress = silent) -> Evaluation:
     """How a run's classifier does on its locked test pictures (or validation, where it has none), or on another data set.
 
+    Each time that the locked test pictures are judged is logged in the run's folder, and the report says how often it was.
     Of another data set that is split, its test part is taken, else its validation part, else all of it. The page and
     figures are written into the run's folder. Raises DataError for labels that the classifier does not know.
     """
     table = run.table if source is None else read(Path(source).absolute(), progress=progress)
     part = next((name for name in ("test", "valid") if name in table.splits), "")
     chosen = table.in_split(part) if part else table
-    notes = _overlap(run, chosen) if source is not None else (NOTE_TEST if part == "test" else NOTE_VALID,)
+    is_locked = source is None and part == "test"
+    notes = _overlap(run, chosen) if source is not None else (NOTE_VALID,)
+    if is_locked:
+        notes = (NOTE_TEST, openings_note(count_openings(run.path)))
     words = {"test": "test pictures", "valid": "validation pictures", "": "pictures"}[part]
     facts = {"Files": run.facts["counts"] if source is None else table.account()}
     other = "" if source is None else Path(source).resolve().name
@@ -59,6 +65,8 @@ def evaluate(run: Run, source: str | Path | None = None, *, progress: Progress =
     if not report.n:
         reason = report.failures[0][1] if report.failures else "there are none"
         raise DataError(f"none of the {len(chosen)} pictures can be judged: {reason}. Have they moved? Give their folder.")
+    if is_locked:
+        log_opening(run.path, n=report.n, accuracy=report.accuracy)
     page = run.path / (f"evaluation-of-{other}.html" if other else f"evaluation-{part}.html")
     write_report(report, page, progress)
     return Evaluation(run.path, report, page)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from tellapart.errors import BundleError
 from tellapart.files import refuse_used, write_atomically
+from tellapart.images.containers import exists
 from tellapart.inference import Classifier
 from tellapart.inference.manifests import FILE_NAME
 from tellapart.runs import TABLE_FILE, Run
@@ -45,5 +45,5 @@ def _some_pictures(path: Path) -> list[str]:
     if not (path / TABLE_FILE).is_file():
         return []
     table = Run.load(path).table
-    paths = [one for one, split in zip(table.paths, table.splits, strict=True) if split != "test" and os.path.isfile(one)]
+    paths = [one for one, split in zip(table.paths, table.splits, strict=True) if split != "test" and exists(one)]
     return paths[:: max(1, len(paths) // N_WITNESSES)][:N_WITNESSES]

@@ -1,13 +1,16 @@
-"""Files that are whole or not there: written beside their place, flushed, and renamed over it."""
+"""Files that are whole or not there: written beside their place, flushed, and renamed over it. And files that only grow."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from contextlib import suppress
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tellapart.errors import BundleError, CallError, StorageError
 
@@ -19,11 +22,21 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     """
     # A file name that is no valid Unicode holds lone surrogates; as escapes they are valid in JSON and legible elsewhere.
     payload = content.encode(errors="backslashreplace") if isinstance(content, str) else content
+    with atomic_file(path) as file:
+        file.write(payload)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes its place at `path` when all is written, and leaves nothing behind where that fails.
+
+    Raises StorageError (disk full, no permission).
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("wb") as file:
-            file.write(payload)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
@@ -81,3 +94,52 @@ def cache_dir() -> Path:
         return Path(chosen)
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return Path(base) / "tellapart"
+
+
+class GrowingFile:
+    """A file that only grows, locked against other processes; `content` is what it held when it was opened."""
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+        file.seek(0)
+        self.content = file.readall()
+
+    def append(self, content: bytes) -> None:
+        """Write `content` to the end and flush it to the disk. Where that fails the file is as it was."""
+        rest = memoryview(content)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            os.fsync(self._file.fileno())
+        except OSError:
+            self._file.truncate(len(self.content))
+            raise
+        self.content += content
+
+
+@contextmanager
+def growing_file(path: Path) -> Iterator[GrowingFile]:
+    """A file to append to, made where it is not there; another process that opens it so waits until this one is done.
+
+    Raises StorageError (disk full, no permission).
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b", buffering=0) as file:
+            _lock(file.fileno())  # until the file is closed
+            yield GrowingFile(file)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        raise StorageError(f"cannot write {path}: {reason}. Free space or choose another place.") from error
+
+
+def _lock(descriptor: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        os.lseek(descriptor, 1 << 40, os.SEEK_SET)  # behind the content: what is locked there cannot be read by others
+        msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -10,10 +10,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from tellapart.data import Skipped, list_pictures
+from tellapart.data import Skipped
 from tellapart.errors import CallError, StorageError
 from tellapart.files import printable
+from tellapart.images.containers import container_of
 from tellapart.inference import Prediction
+from tellapart.sources import list_members, list_pictures
 
 BAR_WIDTH = 12
 BLOCKS = " ▏▎▍▌▋▊▉█"
@@ -21,9 +23,10 @@ MAX_NAME_WIDTH = 60
 
 
 def find_pictures(patterns: Sequence[str]) -> tuple[list[str], list[Skipped]]:
-    """The files that these paths, folders and globs mean, each once, in the order given, and what in the folders is no picture.
+    """The pictures that these paths, folders and globs mean, each once, in the order given, and what in them is no picture.
 
-    A path that is named but not there is kept: its prediction will say so. Raises CallError where a folder or glob holds none.
+    A file that holds or names pictures (a pixel CSV, an IDX file, a .npy, a tar, a table of paths) means each of them. A path
+    that is named but not there is kept: its prediction will say so. Raises CallError where a folder, file or glob holds none.
     """
     found: dict[str, None] = {}
     skipped: list[Skipped] = []
@@ -32,11 +35,23 @@ def find_pictures(patterns: Sequence[str]) -> tuple[list[str], list[Skipped]]:
             pictures, others = list_pictures(pattern)
             skipped += others
         else:
-            pictures = [pattern] if os.path.lexists(pattern) or not glob.has_magic(pattern) else _matches(pattern)
+            named = [pattern] if os.path.lexists(pattern) or not glob.has_magic(pattern) else _matches(pattern)
+            pictures, others = _members(named)
+            skipped += others
         if not pictures:
             raise CallError(f"{pattern} holds no pictures (.jpg, .png, .webp and alike)")
         found.update(dict.fromkeys(pictures))
     return list(found), skipped
+
+
+def _members(files: Sequence[str]) -> tuple[list[str], list[Skipped]]:
+    """These files, those that hold or name pictures replaced by them."""
+    pictures, skipped = list[str](), list[Skipped]()
+    for file in files:
+        found, others = list_members(file) or ([file], [])
+        pictures += found
+        skipped += others
+    return pictures, skipped
 
 
 def _matches(pattern: str) -> list[str]:
@@ -45,7 +60,7 @@ def _matches(pattern: str) -> list[str]:
 
 def refuse_overwriting(out: Path, pictures: Sequence[str]) -> None:
     """Raise CallError where `out` is one of the pictures: source pictures are never written."""
-    if os.path.realpath(out) in set(map(os.path.realpath, pictures)):
+    if os.path.realpath(out) in {os.path.realpath(file) for file in set(map(container_of, pictures))}:
         raise CallError(f"{out} is one of the pictures to predict; nothing is overwritten. Choose another --out.")
 
 

@@ -7,8 +7,8 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property, partial
 from importlib import import_module
 from itertools import count
 from pathlib import Path
@@ -16,16 +16,19 @@ from typing import Any
 
 from safetensors.numpy import save
 
-from tellapart.data import ImageTable, checked, read, split
+from tellapart.data import ImageTable, edited, split, split_like
+from tellapart.data.journals import NO_EDITS
 from tellapart.errors import BundleError, CallError, DataError, StorageError
 from tellapart.evaluation import Report
 from tellapart.evaluation.judging import judge
 from tellapart.files import read_json, refuse_used, write_atomically, write_json
+from tellapart.grouping import with_copies_tied
 from tellapart.inference import Classifier
 from tellapart.inference.classifiers import BUNDLE, RUN_FILE
-from tellapart.inference.runtimes import runtime_library
+from tellapart.inference.runtimes import embedding_library, runtime_library
 from tellapart.progress import Progress, silent
-from tellapart.training import Recipe, embed_table, fit_classifier
+from tellapart.sources import GUESSED, Columns, read
+from tellapart.training import Embedded, Recipe, embed_table, fit_classifier
 from tellapart.training.backbones import get_backbone
 
 FORMAT = 1  # of a run's folder: run.json and the files that it stands for
@@ -92,6 +95,7 @@ class Run:
             "arch": self.recipe.arch,
             "report": str(self.page),
             **{name: self.facts[name] for name in shown},
+            "notes": self.facts.get("notes", []),  # runs of 0.1 have none
         }
 
     def _repr_html_(self) -> str:
@@ -99,39 +103,46 @@ class Run:
 
 
 def train(
-    source: str | Path | ImageTable,
+    source: Any,
     recipe: Recipe | None = None,
     *,
     out: str | Path | None = None,
     drop: Sequence[str] = (),
+    columns: Columns = GUESSED,
+    edits: str | Path | None = None,
+    split_like: str | Path | None = None,
+    allow_leaks: bool = False,
     progress: Progress = silent,
 ) -> Run:
-    """Train a classifier on a folder or table of pictures; what comes back has its bundle, figures and report on disk.
+    """Train a classifier on pictures; what comes back has its bundle, figures and report on disk.
 
-    `out` is a new folder (default: runs/<name>-<number>); `drop` names classes to leave out. Raises CallError for a call that
-    cannot be meant, DataError for pictures that cannot be used as asked, StorageError where `out` cannot be written.
+    `source` is a table, or whatever `read` takes, with its `columns`. `out` is a new folder (default: runs/<name>-<number>);
+    `drop` names classes to leave out. The journal of `edits` that lies with the pictures is honoured; a path names another,
+    "none" takes the pictures as they are. Near copies are never parted by the split; `split_like` names a run whose split is
+    kept, only new pictures being drawn. Training pictures that a given split also holds back are left out unless `allow_leaks`.
+    Raises CallError for a call that cannot be meant, DataError for pictures that cannot be used as asked, StorageError where
+    `out` cannot be written.
     """
     recipe, clock = recipe or Recipe(), _Clock()
+    choices = _Choices(tuple(drop), columns, edits, split_like, allow_leaks)
     if out is not None:
         _refuse_used(Path(out))
     _import_ahead()
     with clock.of("read"):
-        table = source if isinstance(source, ImageTable) else read(source, progress=progress)
-        # Absolute paths, so that the run can be judged from any folder.
-        table = replace(table, paths=tuple(map(os.path.abspath, table.paths))).without_classes(drop)
-        whole = _split(table, recipe)
+        table = choices.read(source, progress)
+        choices.split(table, recipe)  # what cannot be split is said before there is a folder
     with clock.of("backbone"):
         get_backbone(recipe)  # kept for the embedding; what is wrong with it is said before there is a folder
     folder = Path(out) if out is not None else _next_folder(source)
     begun = {
         "format": FORMAT,
         "state": "unfinished",
-        "source": _source_path(source),
+        "source": str(Path(source).absolute()) if isinstance(source, str | Path) else None,
         "recipe": recipe.to_json(),
-        "drop": list(drop),
+        **choices.to_json(),
     }
     write_json(folder / RUN_FILE, begun)
-    return _train_into(folder, whole, recipe, begun, clock, progress)
+    return _train_into(folder, table, recipe, choices, begun, clock, progress)
 
 
 def resume(path: str | Path, *, progress: Progress = silent) -> Run:
@@ -144,24 +155,86 @@ def resume(path: str | Path, *, progress: Progress = silent) -> Run:
         return Run.load(folder)
     if begun["source"] is None:
         raise CallError(f"the run {folder} was started on a table in memory; call train with it again")
-    clock = _Clock()
+    clock, choices = _Clock(), _Choices.from_json(begun)
     _import_ahead()
     with clock.of("read"):
-        table = read(begun["source"], progress=progress).without_classes(begun["drop"])
-    recipe = Recipe.from_json(begun["recipe"])
-    return _train_into(folder, _split(table, recipe), recipe, begun, clock, progress)
+        table = choices.read(begun["source"], progress)
+    return _train_into(folder, table, Recipe.from_json(begun["recipe"]), choices, begun, clock, progress)
 
 
-def _train_into(folder: Path, whole: ImageTable, recipe: Recipe, begun: dict[str, Any], clock: _Clock, progress: Progress) -> Run:
+@dataclass(frozen=True)
+class _Choices:
+    """What a call of `train` says of the pictures, kept so that a run can be gone on with."""
+
+    drop: tuple[str, ...]
+    columns: Columns
+    edits: str | Path | None
+    split_like: str | Path | None
+    allow_leaks: bool
+
+    def to_json(self) -> dict[str, Any]:
+        def absolute(path: str | Path | None) -> str | None:
+            return str(path) if path is None or str(path) == NO_EDITS else os.path.abspath(path)
+
+        return {
+            "drop": list(self.drop),
+            "columns": {name: value if value is None else str(value) for name, value in asdict(self.columns).items()},
+            "edits": None if self.edits is None else absolute(self.edits),
+            "split_like": None if self.split_like is None else absolute(self.split_like),
+            "allow_leaks": self.allow_leaks,
+        }
+
+    @classmethod
+    def from_json(cls, facts: dict[str, Any]) -> _Choices:
+        columns = Columns(**facts.get("columns", {}))  # runs of 0.1 have none of what follows
+        return cls(tuple(facts["drop"]), columns, facts.get("edits"), facts.get("split_like"), facts.get("allow_leaks", False))
+
+    def read(self, source: Any, progress: Progress) -> ImageTable:
+        """The pictures after the edits, with absolute paths, so that the run can be judged from any folder."""
+        table = source if isinstance(source, ImageTable) else read(source, columns=self.columns, progress=progress)
+        table = edited(table, source, edits=self.edits).without_classes(self.drop)
+        if table.multi_label:
+            raise DataError(
+                "these pictures have several labels each; this version trains one label a picture: leave --label-sep out"
+            )
+        return replace(table, paths=tuple(map(os.path.abspath, table.paths)))
+
+    def split(self, table: ImageTable, recipe: Recipe) -> ImageTable:
+        """The table with its splits; raises DataError where nothing would be held back to judge on."""
+        earlier = None if self.split_like is None else Run.load(self.split_like).table
+        draw = split if earlier is None else partial(split_like, earlier=earlier)
+        whole = draw(
+            table,
+            valid_frac=recipe.valid_frac,
+            test_frac=recipe.test_frac,
+            seed=recipe.seed,
+            allow_leaks=self.allow_leaks,
+        )
+        if "valid" not in whole.splits:
+            raise DataError("no picture is held back to judge on. Give --valid a part above 0, or add a valid folder.")
+        return whole
+
+
+def _train_into(
+    folder: Path,
+    table: ImageTable,
+    recipe: Recipe,
+    choices: _Choices,
+    begun: dict[str, Any],
+    clock: _Clock,
+    progress: Progress,
+) -> Run:
     with clock.of("embed"):
-        open_part = whole.take(row for row, name in enumerate(whole.splits) if name != "test")
+        open_part = table.take(row for row, name in enumerate(table.splits) if name != "test")
         embedded = embed_table(open_part, recipe, progress=progress)
-    whole = _readable(whole, embedded.features.failures)
+    with clock.of("split"):
+        whole = _split_readable(table, embedded, choices, recipe, progress)
     with clock.of("head"):
         fitted = fit_classifier(embedded, whole.in_split("train"), recipe)
-        runtime, n_cached, cache_warning = embedded.features.runtime, embedded.features.n_cached, embedded.features.warning
+        facts_of_embedding = {"runtime": embedded.features.runtime, "n_cached": embedded.features.n_cached}
+        warnings = _warnings(whole, embedded.features.warning)
         del embedded  # the features make room for the judging
-        from tellapart.training.bundles import write_bundle  # imports onnx, `_import_ahead` perhaps long since
+        from tellapart.training.bundles import write_bundle  # imports onnx, as `_import_ahead` did meanwhile
 
         classifier = write_bundle(fitted, folder / BUNDLE)
     with clock.of("evaluate"):
@@ -175,37 +248,32 @@ def _train_into(folder: Path, whole: ImageTable, recipe: Recipe, begun: dict[str
         "counts": whole.account(),
         "skipped": [{"path": skip.path, "reason": skip.reason} for skip in whole.skipped],
         "seconds": clock.seconds(),
-        "runtime": runtime,
-        "n_cached": n_cached,
-        "warnings": _warnings(whole, cache_warning),
+        **facts_of_embedding,
+        "warnings": warnings,
+        "notes": list(whole.notes),
     }
     write_json(folder / RUN_FILE, facts)  # last: until now the folder is marked unfinished
     return Run(folder, recipe, whole, facts, classifier, report)
+
+
+def _split_readable(table: ImageTable, embedded: Embedded, choices: _Choices, recipe: Recipe, progress: Progress) -> ImageTable:
+    """The readable pictures with their splits, near copies together; raises DataError where too little is left."""
+    failures = embedded.features.failures
+    try:
+        tied = with_copies_tied(table.without(failures), embedded, progress=progress)
+        left = choices.split(tied, recipe)
+    except DataError as error:
+        unread = f" ({len(failures)} files cannot be read as pictures.)" if failures else ""
+        raise DataError(f"{error}{unread}") from error
+    if "valid" not in left.splits:
+        raise DataError(f"none of the {len(table.in_split('valid'))} held-back files can be read as a picture. Replace them.")
+    return left
 
 
 def _judge_valid(classifier: Classifier, whole: ImageTable, files: str, *, title: str, progress: Progress = silent) -> Report:
     """The report on the validation pictures; `files` says where every file of the data went."""
     valid, subject = whole.in_split("valid"), "validation pictures"
     return judge(classifier, valid, title=title, subject=subject, facts={"Files": files}, notes=(NOTE_VALID,), progress=progress)
-
-
-def _split(table: ImageTable, recipe: Recipe) -> ImageTable:
-    """The table with its splits; raises DataError where nothing would be held back to judge on."""
-    whole = split(table, valid_frac=recipe.valid_frac, test_frac=recipe.test_frac, seed=recipe.seed)
-    if "valid" not in whole.splits:
-        raise DataError("no picture is held back to judge on. Give --valid a part above 0, or add a valid folder.")
-    return whole
-
-
-def _readable(whole: ImageTable, failures: dict[str, str]) -> ImageTable:
-    """The split table without what cannot be read; raises DataError where too little is left."""
-    try:
-        left = checked(whole.without(failures))
-    except DataError as error:
-        raise DataError(f"{error} ({len(failures)} files cannot be read as pictures.)") from error
-    if "valid" not in left.splits:
-        raise DataError(f"none of the {len(whole.in_split('valid'))} held-back files can be read as a picture. Replace them.")
-    return left
 
 
 def _read_facts(folder: Path) -> dict[str, Any]:
@@ -224,7 +292,7 @@ def _read_facts(folder: Path) -> dict[str, Any]:
 
 def _import_ahead() -> None:
     """Import what a training needs only later, while the files are read and hashed: half a second of a warm run."""
-    later = (runtime_library(), "tellapart.training.bundles", "tellapart.evaluation.html")
+    later = (embedding_library(), runtime_library(), "tellapart.training.bundles", "tellapart.evaluation.html")
     threading.Thread(target=_import_quietly, args=(later,), daemon=True).start()
 
 
@@ -252,10 +320,6 @@ class _Clock:
         return {stage: round(seconds, 3) for stage, seconds in spent.items()}
 
 
-def _source_path(source: str | Path | ImageTable) -> str | None:
-    return None if isinstance(source, ImageTable) else str(Path(source).absolute())
-
-
 def _refuse_used(out: Path) -> None:
     """Raise CallError rather than write into a folder that holds something; a run in it is told from other things."""
     if os.path.isfile(out / RUN_FILE):
@@ -265,9 +329,9 @@ def _refuse_used(out: Path) -> None:
     refuse_used(out)
 
 
-def _next_folder(source: str | Path | ImageTable) -> Path:
+def _next_folder(source: Any) -> Path:
     """runs/<name>-<number>, the first that is free, made."""
-    name = "pictures" if isinstance(source, ImageTable) else Path(source).resolve().name
+    name = Path(source).resolve().stem if isinstance(source, str | Path) else "pictures"
     return next(folder for number in count(1) if _claim(folder := Path("runs") / f"{name}-{number}"))
 
 

@@ -1,38 +1,15 @@
-"""Tables and folders of tiny pictures; each picture has a content of its own unless it is told."""
+"""Tables of pictures without files; each picture has a content of its own unless it is told."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from io import BytesIO
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import pytest
-from PIL import Image
 
 from tellapart.data import ImageTable
 
-MakeFiles = Callable[[Path, Iterable[str]], None]
 MakeTable = Callable[..., ImageTable]
-
-
-def png(number: int) -> bytes:
-    file = BytesIO()
-    Image.new("RGB", (4, 4), (number % 256, number // 256 % 256, number // 65536)).save(file, "PNG")
-    return file.getvalue()
-
-
-@pytest.fixture(scope="session")
-def make_files() -> MakeFiles:
-    """make_files(root, ["cat/1.png", ...]): pictures below `root`, no two alike."""
-
-    def make(root: Path, names: Iterable[str]) -> None:
-        for number, name in enumerate(names):
-            path = root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(png(number))
-
-    return make
 
 
 @pytest.fixture(scope="session")

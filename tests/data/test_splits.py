@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tellapart.data import ImageTable, Skipped, fold_numbers, split
+from tellapart.data import ImageTable, Skipped, find_split_leaks, split, split_like, tie
 from tellapart.errors import CallError, DataError
 
 MakeTable = Callable[..., ImageTable]
@@ -235,36 +235,7 @@ def test_a_class_with_nothing_to_train_on(make_table: MakeTable) -> None:
     assert str(caught.value).startswith("1 classes have held-back pictures but none to train on: 'c'. ")
 
 
-# Folds ---------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("n_folds", [2, 3, 5])
-def test_folds_are_balanced_within_each_class(n_folds: int, make_table: MakeTable) -> None:
-    table = make_table({"a": 40, "b": 17, "c": 3})
-    folds = fold_numbers(table, n_folds=n_folds)
-    assert (folds.shape, folds.dtype) == ((60,), np.int64)
-    for label, n_rows in table.counts.items():
-        sizes = np.bincount(folds[[one == label for one in table.labels]], minlength=n_folds)
-        assert sizes.sum() == n_rows
-        assert sizes.max() - sizes.min() <= 1
-
-
-def test_a_fold_parts_neither_copies_nor_groups(make_table: MakeTable) -> None:
-    table = make_table({"a": 30, "b": 30}, contents=[row // 2 for row in range(60)], groups=["g"] * 6 + [""] * 54)
-    folds = fold_numbers(table, n_folds=5)
-    places = defaultdict[str, set[int]](set)
-    for group, digest, fold in zip(table.groups, table.sha256, folds.tolist(), strict=True):
-        places[group or digest].add(fold)
-    assert all(len(found) == 1 for found in places.values())
-    assert set(folds.tolist()) == {0, 1, 2, 3, 4}
-
-
-def test_folds_follow_from_content_and_seed_alone(make_table: MakeTable) -> None:
-    table = make_table({"a": 30, "b": 30})
-    shuffled = table.take(np.random.default_rng(0).permutation(60).tolist())
-    by_content = dict(zip(table.sha256, fold_numbers(table, n_folds=5), strict=True))
-    assert by_content == dict(zip(shuffled.sha256, fold_numbers(shuffled, n_folds=5), strict=True))
-    assert not np.array_equal(fold_numbers(table, n_folds=5), fold_numbers(table, n_folds=5, seed=1))
+# Groups --------------------------------------------------------------------------------------------------------------
 
 
 def test_groups_tie_contents_together_across_rows(make_table: MakeTable) -> None:
@@ -276,3 +247,112 @@ def test_groups_tie_contents_together_across_rows(make_table: MakeTable) -> None
     for seed in range(20):
         splits = split(replace(table, sha256=tuple(digests), groups=tuple(groups)), seed=seed).splits
         assert len({splits[0], splits[1], splits[2]}) == 1
+
+
+def test_a_class_in_one_group_names_itself(make_table: MakeTable) -> None:
+    with pytest.raises(DataError) as caught:
+        split(make_table({"ant": 5, "bee": 4}, groups=[""] * 5 + ["burst"] * 4))
+    assert str(caught.value) == (
+        "class 'bee' has 4 pictures, all near copies or of one group; at least 2 that may be parted are needed to hold one back. "
+        "Add pictures, or leave it out: --drop bee"
+    )
+
+
+def test_groups_of_several_classes_stay_in_proportion(make_table: MakeTable) -> None:
+    """100 patients with 1 to 9 pictures each, of both classes."""
+    random = np.random.default_rng(0)
+    groups = [f"patient {place}" for place, size in enumerate(random.integers(1, 10, 100)) for _ in range(size)]
+    n_ill = len(groups) // 4
+    table = make_table({"ill": n_ill, "well": len(groups) - n_ill}, groups=random.permutation(groups).tolist())
+    for seed in range(5):
+        done = split(table, seed=seed)
+        for label, n_rows in done.in_split("valid").counts.items():
+            assert n_rows / table.counts[label] == pytest.approx(0.2, abs=0.03)
+        assert not set(done.in_split("train").groups) & set(done.in_split("valid").groups)
+
+
+def test_a_large_group_is_not_drawn_where_small_ones_fit(make_table: MakeTable) -> None:
+    table = make_table({"ant": 100, "bee": 100}, groups=["film"] * 60 + [""] * 140)
+    for seed in range(10):
+        assert split(table, seed=seed).in_split("valid").counts == {"ant": 20, "bee": 20}
+
+
+# Like an earlier table -----------------------------------------------------------------------------------------------
+
+
+def numbered(make_table: MakeTable, ants: range, bees: range, **columns: object) -> ImageTable:
+    return make_table({"ant": len(ants), "bee": len(bees)}, contents=[*ants, *bees], **columns)
+
+
+def parts_of(table: ImageTable) -> dict[str, str]:
+    return dict(zip(table.sha256, table.splits, strict=True))
+
+
+def test_pictures_that_were_there_keep_their_part(make_table: MakeTable) -> None:
+    earlier = split(numbered(make_table, range(50), range(100, 150)), test_frac=0.1)
+    many = numbered(make_table, range(80), range(100, 180))
+    done = split_like(many, earlier, test_frac=0.1)
+    assert {digest: part for digest, part in parts_of(done).items() if digest in parts_of(earlier)} == parts_of(earlier)
+    assert done.in_split("valid").counts == {"ant": 16, "bee": 16}
+    assert done.in_split("test").counts == {"ant": 8, "bee": 8}
+
+
+def test_nothing_new_is_nothing_changed(make_table: MakeTable) -> None:
+    earlier = split(numbered(make_table, range(50), range(100, 150)))
+    unsplit = earlier.with_splits([""] * 100)
+    assert split_like(unsplit, earlier, valid_frac=0.5, seed=9) == earlier
+    assert parts_of(split_like(unsplit.take(range(40, 70)), earlier)).items() <= parts_of(earlier).items()
+
+
+def test_a_new_class_is_drawn_from(make_table: MakeTable) -> None:
+    earlier = split(numbered(make_table, range(50), range(100, 150)))
+    many = make_table({"ant": 50, "bee": 50, "cat": 10}, contents=[*range(50), *range(100, 150), *range(200, 210)])
+    assert split_like(many, earlier).in_split("valid").counts == {"ant": 10, "bee": 10, "cat": 2}
+
+
+def test_what_is_tied_to_an_earlier_picture_joins_it(make_table: MakeTable) -> None:
+    groups = [f"patient {row % 10}" for row in range(100)]
+    earlier = split(numbered(make_table, range(50), range(100, 150), groups=groups))
+    new = numbered(make_table, range(300, 330), range(400, 430), groups=[f"patient {row % 20}" for row in range(60)])
+    of_group = dict(zip(earlier.groups, earlier.splits, strict=True))
+    done = split_like(new, earlier)  # none of the contents, but half of the patients
+    for group, part in zip(done.groups, done.splits, strict=True):
+        assert part == of_group.get(group, part)
+
+
+def test_a_new_copy_that_ties_two_parts_takes_the_training_picture_out(make_table: MakeTable) -> None:
+    earlier = numbered(make_table, range(4), range(100, 104), splits=["train", "train", "valid", "test"] * 2)
+    table = tie(numbered(make_table, range(5), range(100, 104)), [(0, 4), (3, 4)])  # the new one is a near copy of both
+    done = split_like(table, earlier)
+    assert parts_of(done)[table.sha256[4]] == "test"
+    assert [skip.path for skip in done.skipped] == ["ant/0.jpg"]
+    assert "1 training picture is a copy of 2 test pictures (0 exact, 1 near or of one group)" in done.notes[0]
+
+
+def test_a_part_that_the_table_brings_goes_before_the_earlier_one(make_table: MakeTable) -> None:
+    earlier = numbered(make_table, range(4), range(100, 104), splits=["train", "train", "valid", "test"] * 2)
+    table = numbered(make_table, range(6), range(100, 106), splits=["train", "test", "train", "train", "train", "train"] * 2)
+    done = split_like(table, earlier)
+    assert done.splits[:4] == ("train", "test", "valid", "train")
+
+
+@given(CONTENTS, CONTENTS, st.floats(0, 0.5), st.floats(0, 0.4), st.integers(0, 3))
+@settings(max_examples=200, deadline=None)
+def test_added_pictures_move_none(
+    before: list[tuple[str, int, str]], added: list[tuple[str, int, str]], valid_frac: float, test_frac: float, seed: int
+) -> None:
+    def table_of_rows(rows: list[tuple[str, int, str]]) -> ImageTable:
+        labels, contents, groups = zip(*rows, strict=True)
+        n = len(rows)
+        return ImageTable(tuple(map(str, range(n))), tuple(map(str, contents)), labels, groups, ("",) * n, ("list",) * n)
+
+    try:
+        earlier = split(table_of_rows(before), valid_frac=valid_frac, test_frac=test_frac, seed=seed)
+        done = split_like(table_of_rows(before + added), earlier, valid_frac=valid_frac, test_frac=test_frac, seed=seed)
+    except DataError:
+        return
+    was = parts_of(earlier)
+    assert all(was.get(digest, part) == part for digest, part in zip(done.sha256, done.splits, strict=True))
+    assert len(done) + len(done.skipped) == len(before) + len(added)
+    assert find_split_leaks(done) == ()
+    assert done.in_split("train").classes == done.classes

@@ -6,6 +6,7 @@ import csv
 import io
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from tellapart.data.table import COLUMNS
 from tellapart.errors import CallError, DataError
 
 MakeTable = Callable[..., ImageTable]
-HEADER = "path,sha256,label,group,split,source\n"
+HEADER = "path,sha256,label,group,split,source,weight\n"
+OLD_HEADER = "path,sha256,label,group,split,source\n"  # as 0.1 wrote it
 
 
 def test_classes_are_sorted_and_counted(make_table: MakeTable) -> None:
@@ -56,7 +58,9 @@ def test_contents_that_cannot_be_read_go_to_the_skipped(make_table: MakeTable) -
     table = make_table({"a": 3}, contents=["one", "two", "one"])
     kept = table.without({table.sha256[0]: "cannot be decoded: truncated"})
     assert kept.paths == ("a/1.jpg",)
-    assert kept.skipped == tuple(Skipped(path, "cannot be decoded: truncated") for path in ("a/0.jpg", "a/2.jpg"))
+    assert kept.skipped == tuple(
+        Skipped(path, "cannot be decoded: truncated", table.sha256[0]) for path in ("a/0.jpg", "a/2.jpg")
+    )
     assert kept.account() == "3 files = 1 kept + 2 cannot be decoded"
 
 
@@ -111,8 +115,45 @@ def test_as_a_data_frame(make_table: MakeTable) -> None:
 def test_csv_has_a_header_and_a_line_per_row(make_table: MakeTable) -> None:
     table = make_table({"a,b": 1})
     lines = list(csv.reader(io.StringIO(table.to_csv(), newline="")))
-    assert lines == [list(COLUMNS), ["a,b/0.jpg", table.sha256[0], "a,b", "", "", "list"]]
-    assert ImageTable.from_csv(HEADER) == make_table({})
+    assert lines == [list(COLUMNS), ["a,b/0.jpg", table.sha256[0], "a,b", "", "", "list", "1.0"]]
+    assert ImageTable.from_csv(HEADER) == ImageTable.from_csv(OLD_HEADER) == make_table({})
+
+
+def test_a_table_that_an_older_version_wrote_is_read(make_table: MakeTable) -> None:
+    old = ImageTable.from_csv(OLD_HEADER + '"1.jpg","00","cat","burst","train","folder"\n')
+    assert (old.paths, old.labels, old.groups, old.splits) == (("1.jpg",), ("cat",), ("burst",), ("train",))
+    assert old.weights == (1.0,)
+
+
+def test_weights_and_several_labels_survive_the_csv(make_table: MakeTable) -> None:
+    table = replace(make_table({"cat|dog": 1, "owl": 1}), weights=(0.5, 2.0), multi_label=True)
+    assert ImageTable.from_csv(table.to_csv()) == table
+    assert table.to_csv().splitlines()[0] == '"path","sha256","labels","group","split","source","weight"'
+
+
+@pytest.mark.parametrize("weight", ["heavy", "0", "-1", "nan", "inf", ""])
+def test_a_weight_that_is_none_is_refused(weight: str) -> None:
+    with pytest.raises(DataError, match="not a table of pictures: "):
+        ImageTable.from_csv(f"{HEADER}1.jpg,0,a,,,list,{weight}\n")
+
+
+def test_several_labels_a_picture(make_table: MakeTable) -> None:
+    table = replace(make_table({"cat|dog": 2, "owl": 1}), multi_label=True)
+    assert table.classes == ("cat", "dog", "owl")
+    assert table.counts == {"cat": 2, "dog": 2, "owl": 1}
+    assert table.label_sets == (("cat", "dog"), ("cat", "dog"), ("owl",))
+    assert table.without_classes(["dog"]).labels == ("owl",)
+    with pytest.raises(DataError, match="these pictures have several labels each; one label a picture is needed here"):
+        _ = table.codes
+    assert replace(table, multi_label=False).classes == ("cat|dog", "owl")
+
+
+def test_groups_notes_and_weights_are_values(make_table: MakeTable) -> None:
+    table = make_table({"a": 2})
+    assert table.with_groups(["x", ""]).groups == ("x", "")
+    assert table.with_notes("one").with_notes("two", "three").notes == ("one", "two", "three")
+    assert table.notes == ()
+    assert replace(table, weights=(1.0, 3.0)).take([1]).weights == (3.0,)
 
 
 TEXT = st.text(st.characters(exclude_characters="\r"), max_size=8)  # surrogates included: file names hold them
@@ -120,7 +161,7 @@ ROWS = st.lists(st.tuples(TEXT, TEXT, TEXT, TEXT, TEXT, TEXT), max_size=5)
 
 
 def table_of_rows(rows: list[tuple[str, ...]]) -> ImageTable:
-    return ImageTable(*(zip(*rows, strict=True) if rows else ((),) * len(COLUMNS)))
+    return ImageTable(*(zip(*rows, strict=True) if rows else ((),) * 6))
 
 
 @given(ROWS)
@@ -141,7 +182,7 @@ def test_a_name_that_is_no_unicode_survives_the_csv() -> None:
     assert ImageTable.from_csv(table.to_csv()) == table
 
 
-NOT_A_TABLE = "not a table of pictures: the first line must be path,sha256,label,group,split,source"
+NOT_A_TABLE = "not a table of pictures: the first line must be path,sha256,label,group,split,source,weight"
 
 
 @pytest.mark.parametrize(
@@ -154,7 +195,8 @@ NOT_A_TABLE = "not a table of pictures: the first line must be path,sha256,label
         "\0\0\0",
         "path,label\n1.jpg,a\n",
         HEADER + "1.jpg,0,a\n",
-        HEADER + "1.jpg,0,a,,,list,more\n",
+        HEADER + "1.jpg,0,a,,,list,1.0,more\n",
+        OLD_HEADER + "1.jpg,0,a,,,list,1.0\n",
         HEADER + "\n",
         HEADER.upper(),
     ],

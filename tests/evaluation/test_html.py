@@ -12,7 +12,7 @@ from PIL import Image
 
 from tellapart.errors import StorageError
 from tellapart.evaluation import Judged, Report
-from tellapart.evaluation.html import MATRIX_MAX_CLASSES, shown, write_html
+from tellapart.evaluation.html import MATRIX_MAX_CLASSES, write_html
 
 HOSTILE = ("<script>alert(1)</script>", "\"quoted\" & 'single'", "new\nline", "🌻 ورد", "\u202egnp.exe", "--option")
 EMBEDDED = re.compile(r"url\(data:image/jpeg;base64,")
@@ -130,11 +130,6 @@ def test_hostile_names_are_only_text(tmp_path: Path) -> None:
     assert "alert(1)</script>" in page.text
     assert "new↵line" in page.text
     assert "\u202e" not in text
-
-
-def test_shown_makes_the_invisible_visible() -> None:
-    assert shown("a\nb\x00c\u202ed\udcffe") == "a↵b�c�d�e"
-    assert shown("👩\u200d🌾 ورد é") == "👩\u200d🌾 ورد é"
 
 
 def test_many_classes_get_a_list_of_pairs(tmp_path: Path) -> None:

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tellapart.data import read
 from tellapart.images import GLANCE
 from tellapart.images.decoding import open_described
 from tellapart.images.glances import glance
 from tellapart.images.samples import Sample
 from tellapart.inference import glances
 from tellapart.inference.glances import scan
+from tellapart.sources import read
 from tellapart.training import Recipe, embed_table
 
 

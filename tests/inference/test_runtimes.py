@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from tellapart.errors import BundleError, CallError
 from tellapart.inference.runtimes import BATCH, LIBRARIES, load_runtime
@@ -48,6 +49,22 @@ def test_no_batch_gives_no_output(model: Path, library: str) -> None:
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_the_name_says_library_version_and_precision(model: Path, library: str) -> None:
     assert load_runtime(model, library=library).name.endswith((" bf16", " f32"))
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_an_output_keeps_its_name_where_its_node_is_folded_away(library: str) -> None:
+    """As of timm's networks without a map, whose one part is concatenated with nothing."""
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["floats"], ["a_mean"], axes=[1, 2], keepdims=0),
+        helper.make_node("Concat", ["a_mean"], ["features"], axis=1),
+    ]
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["N", 96, 96, 3])
+    features = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", 3])
+    graph = helper.make_graph(nodes, "means", [pixels], [features])
+    content = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
+    (outputs,) = load_runtime(content, library=library).stream(batches(1))
+    assert {name: values.shape for name, values in outputs.items()} == {"features": (BATCH, 3)}
 
 
 def test_an_unknown_runtime_suggests_the_nearest(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

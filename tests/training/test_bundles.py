@@ -8,10 +8,11 @@ import numpy as np
 import onnx
 import pytest
 
-from tellapart.data import read, split
+from tellapart.data import split
 from tellapart.errors import BundleError, StorageError
 from tellapart.files import sha256_of
 from tellapart.images.samples import Sample
+from tellapart.sources import read
 from tellapart.training import Recipe, bundles, embed_table, fit_classifier
 from tellapart.training.bundles import PARITY_TOLERANCE, check_parity, write_bundle
 from tellapart.training.graphs import with_head

@@ -143,6 +143,18 @@ def test_features_that_say_nothing_give_the_class_frequencies() -> None:
     assert head.probabilities(np.ones((1, 8), np.float32))[0] == pytest.approx([2 / 3, 1 / 3], abs=0.02)
 
 
+def test_a_picture_counts_as_much_as_its_weight_says() -> None:
+    labels = np.repeat([0, 1], [40, 20])
+    weights = np.where(labels == 1, 6.0, 1.0)  # 40 and 120 in all
+    head = fit(np.ones((60, 8), np.float32), labels, sample_weights=weights)
+    assert np.log(head.probabilities(np.ones((1, 8), np.float32))[0]) * head.temperature @ [-1, 1] == pytest.approx(
+        np.log(3), abs=0.1
+    )
+    features, labels = blobs(90, 20, 3, spread=2.0)
+    even, plain = fit(features, labels, sample_weights=np.full(90, 7.0)), fit(features, labels)
+    assert even.probabilities(features) == pytest.approx(plain.probabilities(features), abs=1e-4)
+
+
 def test_the_scale_of_a_block_does_not_matter() -> None:
     features, labels = blobs(200, 20, 2)
     scaled = features * np.repeat([1, 1000], 10).astype(np.float32)

@@ -12,12 +12,24 @@ import typer
 
 from tellapart.bars import bars
 from tellapart.cli.app import AnySeed, Json, Seed, app
+from tellapart.cli.columns import (
+    GroupColumn,
+    LabelColumn,
+    LabelSep,
+    PathColumn,
+    Root,
+    SplitColumn,
+    WeightColumn,
+    columns_of,
+)
 from tellapart.errors import CallError
 
 
 @app.command(epilog="Example: tellapart train flowers/ --out runs/flowers")
 def train(
-    data: Annotated[Path | None, typer.Argument(metavar="DATA", help="A folder with a folder of pictures per class.")] = None,
+    data: Annotated[
+        str | None, typer.Argument(metavar="DATA", help="A folder with a folder of pictures per class, a table, pixels, shards.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="RUN", help="A new folder. [default: runs/DATA-1]")] = None,
     valid: Annotated[float, typer.Option("--valid", help="Part of each class held back to judge on.")] = 0.2,
     test: Annotated[float, typer.Option("--test", help="Part of each class locked away for `evaluate`.")] = 0.0,
@@ -29,6 +41,22 @@ def train(
     fit: Annotated[str, typer.Option("--fit", metavar="crop|pad|squish", help="How a picture becomes a square.")] = "crop",
     balance: Annotated[float, typer.Option("--balance", help="0: classes count as they come; 1: as if equally frequent.")] = 0.0,
     drop: Annotated[list[str] | None, typer.Option("--drop", metavar="CLASS", help="Leave a class out; may be repeated.")] = None,
+    edits: Annotated[
+        str | None, typer.Option("--edits", metavar="FILE|none", help="The journal of edits. [default: with the pictures]")
+    ] = None,
+    split_like: Annotated[
+        Path | None, typer.Option("--split-like", metavar="RUN", help="Keep the split of this run; draw new pictures alone.")
+    ] = None,
+    allow_leaks: Annotated[
+        bool, typer.Option("--allow-leaks", help="Train on copies of held-back pictures too, where the given split has them.")
+    ] = False,
+    path_column: PathColumn = None,
+    label_column: LabelColumn = None,
+    split_column: SplitColumn = None,
+    group_column: GroupColumn = None,
+    weight_column: WeightColumn = None,
+    label_sep: LabelSep = None,
+    root: Root = None,
     epochs: Annotated[int, typer.Option("--epochs", help="Of fine-tuning, which this version has not: 0.")] = 0,
     budget: Annotated[
         str | None, typer.Option("--budget", metavar="60s|5m", help="Time that fine-tuning may take at most.")
@@ -45,13 +73,25 @@ def train(
     if (data is None) == (resume is None):
         raise CallError("give the pictures (tellapart train DATA), or a run to go on with (tellapart train --resume RUN)")
     recipe = Recipe(arch, weights, size, fit, valid_frac=valid, test_frac=test, balance=balance, seed=seed)
-    if resume is not None and (recipe != Recipe() or out or drop):
+    columns = columns_of(path_column, label_column, split_column, group_column, weight_column, label_sep, root)
+    others = (out, drop, edits, split_like, allow_leaks, columns != columns_of())
+    if resume is not None and (recipe != Recipe() or any(others)):
         raise CallError("a resumed run keeps the choices that it was started with; leave the other options out")
     with bars() as progress:
         if resume is not None:
             run = runs.resume(resume, progress=progress)
         else:
-            run = runs.train(str(data), recipe, out=out, drop=drop or (), progress=progress)
+            run = runs.train(
+                data,
+                recipe,
+                out=out,
+                drop=drop or (),
+                columns=columns,
+                edits=edits,
+                split_like=split_like,
+                allow_leaks=allow_leaks,
+                progress=progress,
+            )
     print(json.dumps(run.to_json()) if as_json else _train_text(run.to_json(), run.report.summary()))
 
 
@@ -85,7 +125,7 @@ def _train_text(facts: dict[str, Any], summary: str) -> str:
     lines = [
         summary,
         f"{facts['counts']}: {facts['n_train']} to train on, {facts['n_valid']} to judge on, {facts['n_test']} locked away",
-        *(f"note: {warning}" for warning in facts["warnings"]),
+        *(f"note: {note}" for note in (*facts["notes"], *facts["warnings"])),
         f"{facts['seconds']['total']:.1f} s; {facts['n_cached']} pictures' features came from the cache",
         f"report:  {facts['report']}",
         f"predict: tellapart predict {facts['run']} PICTURES...",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 import stat
 from collections import Counter
@@ -12,37 +13,47 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tellapart.errors import DataError, unknown_name
+from tellapart.errors import DataError, PictureError, unknown_name
 from tellapart.files import sha256_of
+from tellapart.images.containers import digest_of_member, locate
 from tellapart.progress import Progress, silent
 
 if TYPE_CHECKING:
     import pandas
 
+    from tellapart.data.edits import Edit
+
 SPLITS = ("train", "valid", "test")
-COLUMNS = ("path", "sha256", "label", "group", "split", "source")
+COLUMNS = ("path", "sha256", "label", "group", "split", "source", "weight")
+OLD_COLUMNS = COLUMNS[:6]  # as 0.1 wrote them
+LABEL_COLUMN = COLUMNS.index("label")
+LABELS_COLUMN = "labels"  # what the label column is called where a cell holds several
+LABEL_MARK = "|"  # between the labels of one cell
 HASH_THREADS = 8  # hashing waits for the disk more than for a core
 HASH_CHUNK = 64
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that did not become a row, and why."""
+    """A file that did not become a row, and why; `sha256` where its content was read but is no picture."""
 
     path: str
     reason: str
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
 class ImageTable:
     """Rows of labelled pictures, in columns of equal length.
 
-    `sha256` is the content and so the picture's identity; `groups` are pictures that must not be parted by a split ("" where
-    the content alone decides); `splits` holds "train", "valid", "test" or "" (not split yet).
+    A path is a file, or a member of a container: `train.csv#17`. `sha256` is the content and so the picture's identity;
+    `groups` are pictures that must not be parted by a split ("" where the content alone decides); `splits` holds "train",
+    "valid", "test" or "" (not split yet); `weights` say how much a picture counts in training, above 0 and usually 1.
+    `notes` are what a reader understood, to be said to the user. With `multi_label` a label cell holds several, joined by "|".
     """
 
     paths: tuple[str, ...]
@@ -52,6 +63,13 @@ class ImageTable:
     splits: tuple[str, ...]
     sources: tuple[str, ...]
     skipped: tuple[Skipped, ...] = ()
+    weights: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
+    multi_label: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.weights:
+            object.__setattr__(self, "weights", (1.0,) * len(self.paths))
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -59,24 +77,33 @@ class ImageTable:
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """The labels that occur, sorted."""
-        return tuple(sorted(set(self.labels)))
+        return tuple(sorted({label for labels in set(self.label_sets) for label in labels}))
+
+    @cached_property
+    def label_sets(self) -> tuple[tuple[str, ...], ...]:
+        """Each row's labels: one, unless the table is `multi_label`."""
+        if not self.multi_label:
+            return tuple((label,) for label in self.labels)
+        return tuple(tuple(filter(None, cell.split(LABEL_MARK))) for cell in self.labels)
 
     @cached_property
     def codes(self) -> np.ndarray:
-        """(len(self),) each row's place in `classes`."""
+        """(len(self),) each row's place in `classes`. Raises DataError where a row may have several labels."""
+        if self.multi_label:
+            raise DataError("these pictures have several labels each; one label a picture is needed here")
         place = {label: code for code, label in enumerate(self.classes)}
         return np.array([place[label] for label in self.labels], np.int64)
 
     @cached_property
     def counts(self) -> dict[str, int]:
         """Pictures per class, in the order of `classes`."""
-        found = Counter(self.labels)
+        found = Counter(label for labels in self.label_sets for label in labels)
         return {label: found[label] for label in self.classes}
 
     def take(self, rows: Iterable[int]) -> ImageTable:
         """A table of these rows, in this order."""
         index = list(rows)
-        columns = {name: tuple(getattr(self, name)[row] for row in index) for name in _FIELDS}
+        columns: dict[str, Any] = {name: tuple(getattr(self, name)[row] for row in index) for name in _FIELDS}
         return replace(self, **columns)
 
     def in_split(self, name: str) -> ImageTable:
@@ -88,19 +115,32 @@ class ImageTable:
     def with_splits(self, splits: Sequence[str]) -> ImageTable:
         return replace(self, splits=tuple(splits))
 
+    def with_groups(self, groups: Sequence[str]) -> ImageTable:
+        return replace(self, groups=tuple(groups))
+
+    def with_notes(self, *notes: str) -> ImageTable:
+        """The table with these notes after those that it has."""
+        return replace(self, notes=self.notes + notes)
+
+    def with_edits(self, edits: Sequence[Edit]) -> ImageTable:
+        """The table after the edits that stand; see `tellapart.data.edits`."""
+        from tellapart.data.edits import with_edits
+
+        return with_edits(self, edits)
+
     def without_classes(self, labels: Iterable[str]) -> ImageTable:
         """The table without these classes; raises CallError for one that does not occur."""
         dropped = set(labels)
         for label in dropped - set(self.classes):
             raise unknown_name("class", label, self.classes)
-        kept = self.take(row for row, label in enumerate(self.labels) if label not in dropped)
-        left_out = [path for path, label in zip(self.paths, self.labels, strict=True) if label in dropped]
+        kept = self.take(row for row, labels in enumerate(self.label_sets) if dropped.isdisjoint(labels))
+        left_out = [path for path, labels in zip(self.paths, self.label_sets, strict=True) if not dropped.isdisjoint(labels)]
         return replace(kept, skipped=self.skipped + tuple(Skipped(path, "of a class that was left out") for path in left_out))
 
     def without(self, failures: dict[str, str]) -> ImageTable:
         """The table without the contents that could not be read (`sha256` -> reason); they go to `skipped`."""
         bad = [row for row, digest in enumerate(self.sha256) if digest in failures]
-        skipped = tuple(Skipped(self.paths[row], failures[self.sha256[row]]) for row in bad)
+        skipped = tuple(Skipped(self.paths[row], failures[self.sha256[row]], self.sha256[row]) for row in bad)
         dropped = set(bad)
         kept = self.take(row for row in range(len(self)) if row not in dropped)
         return replace(kept, skipped=self.skipped + skipped)
@@ -119,29 +159,54 @@ class ImageTable:
         return pandas.DataFrame(dict(zip(COLUMNS, self._columns(), strict=True)))
 
     def to_csv(self) -> str:
-        """The rows as CSV with a header line: the manifest that a run keeps."""
+        """The rows as CSV with a header line: the manifest that a run keeps. `skipped` and `notes` are not in it."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        writer.writerow(COLUMNS)
+        writer.writerow(_header(COLUMNS, multi_label=self.multi_label))
         writer.writerows(zip(*self._columns(), strict=True))
         return text.getvalue()
 
     @classmethod
     def from_csv(cls, text: str) -> ImageTable:
-        """The table that `to_csv` wrote. Raises DataError where the text is something else."""
+        """The table that `to_csv` wrote, of this version or an older one. Raises DataError where the text is something else."""
         try:
             rows = list(csv.reader(io.StringIO(text, newline="")))
         except csv.Error:
             rows = []
-        if not rows or tuple(rows[0]) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
+        header = tuple(rows[0]) if rows else ()
+        multi_label = header[LABEL_COLUMN : LABEL_COLUMN + 1] == (LABELS_COLUMN,)
+        known = [_header(names, multi_label=multi_label) for names in (COLUMNS, OLD_COLUMNS)]
+        if header not in known or any(len(row) != len(header) for row in rows):
             raise DataError(f"not a table of pictures: the first line must be {','.join(COLUMNS)}")
-        return cls(*(zip(*rows[1:], strict=True) if len(rows) > 1 else ((),) * len(COLUMNS)))
+        columns = list(zip(*rows[1:], strict=True)) or [()] * len(header)
+        paths, sha256, labels, groups, splits, sources = columns[: len(OLD_COLUMNS)]
+        weights = _weights(columns[len(OLD_COLUMNS)]) if len(header) == len(COLUMNS) else ()
+        return cls(paths, sha256, labels, groups, splits, sources, weights=weights, multi_label=multi_label)
 
-    def _columns(self) -> tuple[tuple[str, ...], ...]:
+    def _columns(self) -> tuple[tuple[object, ...], ...]:
         return tuple(getattr(self, name) for name in _FIELDS)
 
 
-_FIELDS = ("paths", "sha256", "labels", "groups", "splits", "sources")
+_FIELDS = ("paths", "sha256", "labels", "groups", "splits", "sources", "weights")
+
+
+def _header(names: tuple[str, ...], *, multi_label: bool) -> tuple[str, ...]:
+    return tuple(LABELS_COLUMN if multi_label and name == "label" else name for name in names)
+
+
+def _weights(cells: Sequence[str]) -> tuple[float, ...]:
+    try:
+        weights = tuple(map(float, cells))
+    except ValueError as error:
+        raise DataError(f"not a table of pictures: {error} in the column 'weight'") from error
+    if not all(map(is_weight, weights)):
+        raise DataError("not a table of pictures: a weight that is not above 0")
+    return weights
+
+
+def is_weight(number: float) -> bool:
+    """Whether a number can weigh a picture."""
+    return 0 < number < math.inf
 
 
 def table_of(
@@ -149,8 +214,12 @@ def table_of(
     labels: Sequence[str],
     *,
     splits: Sequence[str] | None = None,
+    groups: Sequence[str] | None = None,
+    weights: Sequence[float] | None = None,
     source: str = "list",
     skipped: tuple[Skipped, ...] = (),
+    notes: tuple[str, ...] = (),
+    multi_label: bool = False,
     progress: Progress = silent,
 ) -> ImageTable:
     """A table of these pictures, each hashed; a file that cannot be read goes to `skipped`."""
@@ -166,10 +235,13 @@ def table_of(
         paths=tuple(paths[row] for row in kept),
         sha256=tuple(digests[row] for row in kept),
         labels=tuple(labels[row] for row in kept),
-        groups=("",) * len(kept),
+        groups=tuple(groups[row] for row in kept) if groups else ("",) * len(kept),
         splits=tuple(splits[row] for row in kept) if splits else ("",) * len(kept),
         sources=(source,) * len(kept),
         skipped=skipped + tuple(failed),
+        weights=tuple(weights[row] for row in kept) if weights else (),
+        notes=notes,
+        multi_label=multi_label,
     )
 
 
@@ -190,9 +262,13 @@ def _hash_chunk(paths: list[str]) -> list[tuple[str, str]]:
 
 def _hash(path: str) -> tuple[str, str]:
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a FIFO or a device would be read for ever
-            return "", "not a regular file"
-        return sha256_of(path), ""
+        if (found := locate(path)) is None:
+            if not stat.S_ISREG(os.stat(path).st_mode):  # a FIFO or a device would be read for ever
+                return "", "not a regular file"
+            return sha256_of(path), ""
+        return digest_of_member(*found), ""
+    except PictureError as error:
+        return "", str(error)
     except OSError as error:
         return "", f"cannot be read: {error.strerror}"
     except ValueError as error:  # a NUL in the name

@@ -1,30 +1,24 @@
 """A report as one HTML page that needs nothing else: no script, no font, no picture from elsewhere.
 
-A thumbnail is a CSS background, so each is embedded once however often it is shown; a cell of the confusion matrix is a
-link to its pictures, shown through `:target`, so the page works without a script, by keyboard, and where scripts are refused.
+A cell of the confusion matrix is a link to its pictures, shown through `:target`, so the page works without a script, by
+keyboard, and where scripts are refused.
 """
 
 from __future__ import annotations
 
 import math
-import unicodedata
-from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, partial
-from io import BytesIO
+from functools import cache
 from itertools import chain, zip_longest
-from pathlib import Path, PurePath
+from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from PIL import Image
+from jinja2 import Environment
 
-from tellapart.errors import PictureError
 from tellapart.evaluation.metrics import ClassScore
 from tellapart.evaluation.report import Judged, Report, percent, percent_range
 from tellapart.files import write_atomically
-from tellapart.images import open_picture
+from tellapart.pages import DENSITY, Thumbnails, open_thumbnails, page_environment
 from tellapart.progress import Progress, silent
 
 N_SHOWN = 24  # pictures under "most certain mistakes" and "least certain"; fills rows of 2, 3, 4, 6 and 8
@@ -32,19 +26,6 @@ MATRIX_MAX_CLASSES = 30  # more cells than a page is wide; then the confused pai
 N_PAIRS = 40  # pairs in that list
 N_CLASS_ROWS = 40  # classes on open display; the rest unfold
 N_FAILURES = 200
-DENSITY = 1.5  # stored pixels per shown pixel: between plain and phone screens, half the bytes of 2
-JPEG_QUALITY = 78
-INVISIBLE = ("Cc", "Cs", "Zl", "Zp")  # Unicode categories: controls, surrogates, line and paragraph separators
-TURNING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")  # marks that turn the direction of writing
-DECODE_THREADS = 8  # a guess: decoding leaves the interpreter lock, reading waits for the disk
-
-
-@dataclass(frozen=True)
-class Thumbnail:
-    """A small picture as base64 JPEG, or the reason why there is none."""
-
-    jpeg: str = ""
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,26 +51,6 @@ class Panel:
     opens_first: bool
 
 
-class Thumbnails:
-    """The embedded pictures by path; what is not among them is shown as a placeholder."""
-
-    def __init__(self, by_path: dict[str, Thumbnail]) -> None:
-        self._by_path = by_path
-        self._css_class = {path: f"p{i}" for i, path in enumerate(by_path)}
-
-    def __contains__(self, path: str) -> bool:
-        return path in self._by_path
-
-    def css(self) -> Iterator[tuple[str, str]]:
-        """The CSS class and the base64 JPEG of each picture that could be opened."""
-        return ((self._css_class[path], one.jpeg) for path, one in self._by_path.items() if one.jpeg)
-
-    def tile(self, judged: Judged) -> Tile:
-        """How to show one judged picture."""
-        one = self._by_path.get(judged.path, Thumbnail(reason="not embedded, to keep this page small"))
-        return Tile(judged, self._css_class[judged.path] if one.jpeg else "", one.reason)
-
-
 def write_html(
     report: Report,
     path: str | Path,
@@ -105,7 +66,8 @@ def write_html(
     Raises StorageError where the page cannot be written.
     """
     paths = _worth_embedding(report, max_thumbnails)
-    page = render(report, Thumbnails(_open_all(paths, round(thumbnail_px * DENSITY), progress)), thumbnail_px=thumbnail_px)
+    thumbnails = open_thumbnails(paths, round(thumbnail_px * DENSITY), progress=progress)
+    page = render(report, thumbnails, thumbnail_px=thumbnail_px)
     write_atomically(Path(path), page.encode("utf-8", "backslashreplace"))  # a file name need not be valid Unicode
 
 
@@ -123,8 +85,8 @@ def render(report: Report, thumbnails: Thumbnails, *, thumbnail_px: int = 112) -
             panel_ids={(panel.label, panel.predicted): panel.id for panel in panels},
             has_matrix=len(report.classes) <= MATRIX_MAX_CLASSES,
             pairs=report.confused_pairs(N_PAIRS),
-            most_wrong=[thumbnails.tile(one) for one in report.most_wrong(N_SHOWN)],
-            least_certain=[thumbnails.tile(one) for one in report.least_certain(N_SHOWN)],
+            most_wrong=[_tile(one, thumbnails) for one in report.most_wrong(N_SHOWN)],
+            least_certain=[_tile(one, thumbnails) for one in report.least_certain(N_SHOWN)],
             weakest_first=_weakest_first(report),
             mean_probability=sum(one.probability for one in report.judged) / report.n if report.n else None,
             random_log_loss=math.log(len(report.classes)) if report.classes else 0.0,
@@ -136,34 +98,13 @@ def render(report: Report, thumbnails: Thumbnails, *, thumbnail_px: int = 112) -
 
 @cache
 def _template_environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"percent": _unbroken_percent, "range": percent_range, "shown": shown, "filename": _filename}
+    environment = page_environment(Path(__file__).parent / "templates")
+    environment.filters |= {"percent": _unbroken_percent, "range": percent_range}
     return environment
-
-
-def shown(text: str) -> str:
-    """Text from outside on one line: a newline becomes ↵, and what is invisible or could disguise a name becomes �."""
-    return "".join(_visible(char) for char in text)
-
-
-def _visible(char: str) -> str:
-    if char == "\n":
-        return "↵"
-    return "�" if unicodedata.category(char) in INVISIBLE or unicodedata.bidirectional(char) in TURNING else char
 
 
 def _unbroken_percent(share: float | None) -> str:
     return percent(share).replace(" ", "\N{NO-BREAK SPACE}")
-
-
-def _filename(path: str) -> str:
-    return PurePath(path).name or path
 
 
 def _weakest_first(report: Report) -> list[tuple[str, ClassScore]]:
@@ -202,7 +143,7 @@ def _panels(report: Report, thumbnails: Thumbnails) -> list[Panel]:
 
 def _panel(report: Report, pictures: Sequence[Judged], thumbnails: Thumbnails, *, opens_first: bool) -> Panel:
     label, predicted = pictures[0].label, pictures[0].predicted
-    tiles = tuple(thumbnails.tile(one) for one in pictures if one.path in thumbnails)
+    tiles = tuple(_tile(one, thumbnails) for one in pictures if one.path in thumbnails)
     return Panel(
         id=f"c{report.classes.index(label)}-{report.classes.index(predicted)}",
         label=label,
@@ -215,22 +156,5 @@ def _panel(report: Report, pictures: Sequence[Judged], thumbnails: Thumbnails, *
     )
 
 
-def _open_all(paths: Sequence[str], side_px: int, progress: Progress) -> dict[str, Thumbnail]:
-    thumbnails = {}
-    with ThreadPoolExecutor(DECODE_THREADS) as pool:
-        for path, thumbnail in zip(paths, pool.map(partial(_thumbnail, side_px=side_px), paths), strict=True):
-            thumbnails[path] = thumbnail
-            progress("thumbnails", len(thumbnails), len(paths))
-    return thumbnails
-
-
-def _thumbnail(path: str, side_px: int) -> Thumbnail:
-    """The whole picture, its longer side at most `side_px`."""
-    try:
-        picture = open_picture(path, min_side_px=side_px)
-    except PictureError as error:
-        return Thumbnail(reason=str(error))
-    picture.thumbnail((side_px, side_px), Image.Resampling.BILINEAR)
-    jpeg = BytesIO()
-    picture.save(jpeg, "JPEG", quality=JPEG_QUALITY)
-    return Thumbnail(jpeg=b64encode(jpeg.getvalue()).decode("ascii"))
+def _tile(judged: Judged, thumbnails: Thumbnails) -> Tile:
+    return Tile(judged, thumbnails.css_class(judged.path), thumbnails.reason(judged.path))

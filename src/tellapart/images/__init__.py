@@ -1,7 +1,8 @@
-"""One picture: open it, fit it to a model, glance at it, draw a sample of it."""
+"""One picture: open it, fit it to a model, draw a sample of it."""
 
-from tellapart.images.decoding import PICTURE_SUFFIXES, open_picture
+from tellapart.images.decoding import open_picture
 from tellapart.images.fitting import Fit
 from tellapart.images.glances import GLANCE
+from tellapart.images.limits import PICTURE_SUFFIXES
 
 __all__ = ["GLANCE", "PICTURE_SUFFIXES", "Fit", "open_picture"]

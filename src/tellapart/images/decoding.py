@@ -13,17 +13,14 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from tellapart.errors import MissingExtraError, PictureError
+from tellapart.images import containers
+from tellapart.images.limits import MAX_BYTES, MAX_PIXELS
 
 DECODER = 1  # raise it whenever a picture is opened or fitted to other pixels; what was computed from the older is not taken
 # Formats are an allow-list: Pillow also opens some that start programs (EPS) or are no pictures of things.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "PPM", "JPEG2000")
-PICTURE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .dib .tif .tiff .avif .heic .heif .ppm .pgm .pbm .jp2 .mpo".split()
-)
-MAX_PIXELS = 89_478_485  # Pillow's own bomb limit: a quarter of a gigabyte of RGB
-MAX_BYTES = 512 * 2**20  # a guess: no camera writes larger pictures below MAX_PIXELS
 WHITE = (255, 255, 255)
-SWAPPING = (5, 6, 7, 8)  # the EXIF orientations that turn a picture by a quarter
+TURNED = range(2, 9)  # the EXIF orientations of pictures that do not lie upright; from 5 on width and height change places
 
 # Pillow warns between one and two times its limit; there we raise a PictureError that names the picture.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -55,6 +52,8 @@ def open_picture(source: str | Path | bytes, *, min_side_px: int | None = None) 
 def open_described(source: str | Path | bytes, *, min_side_px: int | None = None) -> Opened:
     """As `open_picture`, with what the file says of the picture."""
     content = source if isinstance(source, bytes) else _read(Path(source))
+    if isinstance(content, np.ndarray):
+        return _opened_array(content)
     if not content:
         raise PictureError("empty", "the file is empty (0 bytes)")
     try:
@@ -64,9 +63,11 @@ def open_described(source: str | Path | bytes, *, min_side_px: int | None = None
             if min_side_px is not None:
                 image.draft(None, (min_side_px, min_side_px))
             image.load()
-            camera, is_turned = _exif(image)
-            rgb = _to_rgb(_upright(image))
-            return Opened(rgb, size[::-1] if is_turned else size, len(content), format_name, mode, camera)
+            camera, orientation = _exif(image)
+            upright = ImageOps.exif_transpose(image) if orientation in TURNED else image
+            return Opened(
+                _to_rgb(upright), size[::-1] if orientation in TURNED[3:] else size, len(content), format_name, mode, camera
+            )
     except PictureError:
         raise
     except Image.DecompressionBombError as error:
@@ -75,7 +76,14 @@ def open_described(source: str | Path | bytes, *, min_side_px: int | None = None
         raise PictureError(_kind_of(error), f"cannot be decoded: {str(error).strip() or type(error).__name__}") from error
 
 
-def _read(path: Path) -> bytes:
+def _opened_array(pixels: np.ndarray) -> Opened:
+    image = Image.fromarray(pixels)
+    return Opened(_to_rgb(image), image.size, pixels.nbytes, "ARRAY", image.mode, "")
+
+
+def _read(path: Path) -> bytes | np.ndarray:
+    if found := containers.locate(path):
+        return containers.read_member(*found)
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # a FIFO or a device would block for ever
@@ -138,20 +146,13 @@ def _refuse_bomb(image: Image.Image) -> None:
         raise PictureError("too_large", f"{width} x {height} pixels; at most {MAX_PIXELS / 1e6:.0f} million are decoded")
 
 
-def _exif(image: Image.Image) -> tuple[str, bool]:
-    """The camera's model, and whether the orientation swaps width and height."""
+def _exif(image: Image.Image) -> tuple[str, int]:
+    """The camera's model, and the orientation, 1 where the picture is upright as it is stored."""
     try:
         exif = image.getexif()
-        return str(exif.get(ExifTags.Base.Model, "")).strip("\0 "), exif.get(ExifTags.Base.Orientation) in SWAPPING
-    except Exception:  # broken EXIF says nothing
-        return "", False
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
+        return str(exif.get(ExifTags.Base.Model, "")).strip("\0 "), int(exif.get(ExifTags.Base.Orientation, 1))
     except Exception:  # broken EXIF says nothing about the pixels
-        return image
+        return "", 1
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

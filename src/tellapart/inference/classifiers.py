@@ -56,7 +56,8 @@ class Classifier:
     def load(cls, path: str | Path, *, library: str | None = None) -> Classifier:
         """The classifier in a run's folder or an exported bundle, its files checked against their hashes.
 
-        `library` is "openvino" or "onnxruntime"; by default the fastest one that is installed.
+        `library` is "openvino", "onnxruntime" or "torch"; by default $TELLAPART_RUNTIME, else the first of the former two that is
+        installed.
         Raises BundleError where there is none, or it is unfinished, damaged or of a newer format.
         """
         folder = _bundle_folder(Path(path))

@@ -14,7 +14,7 @@ from tellapart.images import Fit
 from tellapart.images.decoding import DECODER
 from tellapart.inference.caches import FeatureCache
 from tellapart.inference.glances import glance_cache
-from tellapart.inference.runtimes import load_runtime
+from tellapart.inference.runtimes import load_embedder
 from tellapart.inference.streaming import run_pictures
 from tellapart.progress import Progress, silent
 
@@ -61,7 +61,7 @@ def embed(table: ImageTable, backbone: Backbone, *, cache_folder: Path | None = 
     An unreadable picture is in `failures`. On any interruption what was computed so far is kept. In the same pass each
     opened picture's glance is left in its cache, so that a `scan` afterwards opens none.
     """
-    runtime = load_runtime(backbone.path)
+    runtime, remark = load_embedder(backbone.path)
     cache = FeatureCache(_space(backbone, runtime.name), folder=cache_folder)
     path_of = dict(zip(reversed(table.sha256), reversed(table.paths), strict=True))  # the first of several copies
     row_of = {digest: row for row, digest in enumerate(dict.fromkeys(table.sha256))}
@@ -84,7 +84,7 @@ def embed(table: ImageTable, backbone: Backbone, *, cache_folder: Path | None = 
     finally:
         cache.flush()
         glances.flush()
-    return Features(matrix, row_of, failures, len(kept), runtime.name, cache.lost)
+    return Features(matrix, row_of, failures, len(kept), runtime.name, "; ".join(filter(None, (remark, cache.lost))))
 
 
 def _space(backbone: Backbone, runtime: str) -> dict[str, object]:

@@ -1,4 +1,7 @@
-"""Running an ONNX graph: OpenVINO where it is installed, else ONNX Runtime; $TELLAPART_RUNTIME names one of them."""
+"""Running an ONNX graph: OpenVINO where it is installed, else ONNX Runtime; many pictures at once in PyTorch on a GPU.
+
+$TELLAPART_RUNTIME names one of them for everything.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
+from glob import glob
 from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import chain
@@ -14,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from tellapart.errors import BundleError, unknown_name
+from tellapart.errors import BundleError, MissingExtraError, unknown_name
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 
 Outputs = dict[str, np.ndarray]
 BATCH = 4  # measured: small static batches are the fastest in OpenVINO on 2 cores (360 pictures/s; 16: 285)
+GPU_SIGNS = ("/dev/nvidia[0-9]*", "/proc/driver/nvidia/gpus/*", "/dev/dxg", "C:/Windows/System32/nvcuda.dll")  # dxg: WSL
 
 
 class Runtime(Protocol):
@@ -40,22 +45,50 @@ class Runtime(Protocol):
 
 
 def runtime_library() -> str:
-    """$TELLAPART_RUNTIME, else the first library that is installed."""
+    """What predicts and serves: $TELLAPART_RUNTIME, else the first of `LIBRARIES` that is installed."""
     return os.environ.get("TELLAPART_RUNTIME") or next(name for name in LIBRARIES if find_spec(name))
+
+
+def embedding_library() -> str:
+    """What embeds many pictures: "torch" where it and a GPU seem to be at hand, else `runtime_library()`.
+
+    Looks without importing anything, so that the GPU may prove unusable.
+    """
+    is_open = not os.environ.get("TELLAPART_RUNTIME") and os.environ.get("CUDA_VISIBLE_DEVICES", "0") not in ("", "-1")
+    has_gpu = is_open and any(map(glob, GPU_SIGNS)) and find_spec("torch") is not None
+    return "torch" if has_gpu else runtime_library()
 
 
 def load_runtime(model: Path | bytes, *, library: str | None = None) -> Runtime:
     """The graph in `library`, else in `runtime_library()`.
 
-    Raises CallError for an unknown library and BundleError for what is no graph.
+    Raises CallError for an unknown library, MissingExtraError for "torch" without it, and BundleError for what is no graph.
     """
     chosen = library or runtime_library()
-    if chosen not in LIBRARIES:
-        raise unknown_name("runtime", chosen, LIBRARIES)
+    if chosen not in RUNTIMES:
+        raise unknown_name("runtime", chosen, RUNTIMES)
     try:
-        return LIBRARIES[chosen](model if isinstance(model, bytes) else model.read_bytes())
+        return RUNTIMES[chosen](model if isinstance(model, bytes) else model.read_bytes())
     except (OSError, RuntimeError, ValueError) as error:
         raise BundleError(f"{chosen} cannot load the network: {str(error).splitlines()[0]}") from error
+
+
+def load_embedder(model: Path) -> tuple[Runtime, str]:
+    """The graph in `embedding_library()`, and a remark where the GPU that it is for cannot be used and another does the work.
+
+    Raises like `load_runtime`.
+    """
+    if os.environ.get("TELLAPART_RUNTIME") or embedding_library() != "torch":
+        return load_runtime(model), ""
+    from tellapart.inference.torch_runtime import cuda_problem  # imports torch: some seconds
+
+    if not (problem := cuda_problem()):
+        try:
+            return load_runtime(model, library="torch"), ""
+        except BundleError as error:
+            problem = str(error)
+    runtime = load_runtime(model)
+    return runtime, f"the GPU is not used, but {runtime.name} ({problem}); with CUDA_VISIBLE_DEVICES= it is not looked for"
 
 
 class OpenVino:
@@ -115,7 +148,9 @@ class OpenVino:
 
     def _result(self, request: openvino.InferRequest) -> Outputs:
         request.wait()
-        return {port.any_name: request.get_tensor(port).data.copy() for port in self.compiled.outputs}
+        # Named by the graph as it was read: compiling may give an output the name of a node that it folded into it.
+        ports = zip(self.graph.outputs, self.compiled.outputs, strict=True)
+        return {port.any_name: request.get_tensor(compiled).data.copy() for port, compiled in ports}
 
 
 class OnnxRuntime:
@@ -145,4 +180,13 @@ class OnnxRuntime:
             yield dict(zip(self.names, self.session.run(None, {"pixels": batch}), strict=True))
 
 
-LIBRARIES: dict[str, Callable[[bytes], Runtime]] = {"openvino": OpenVino, "onnxruntime": OnnxRuntime}
+def _torch(model: bytes) -> Runtime:
+    if find_spec("torch") is None:
+        raise MissingExtraError("the runtime 'torch'", "train")
+    from tellapart.inference.torch_runtime import TorchRuntime
+
+    return TorchRuntime(model)
+
+
+LIBRARIES: dict[str, Callable[[bytes], Runtime]] = {"openvino": OpenVino, "onnxruntime": OnnxRuntime}  # the fastest first
+RUNTIMES = {**LIBRARIES, "torch": _torch}  # of these only by name, or to embed on a GPU

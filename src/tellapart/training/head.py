@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-PENALTIES = (1e-2, 1e-3, 1e-4, 3e-5, 1e-5)  # strong to weak, each starting from the one before
+PENALTIES = (1e-3, 1e-4, 3e-5, 1e-5)  # strong to weak, each starting from the one before
 RANK = 128  # leading directions that are preconditioned; 64 to 512 take as long and reach the same loss (docs/features.md)
 OVERSAMPLING = 16
 TOLERANCE = 1.5e-2  # of the step in the majoriser's norm; tighter ones are slower and no more accurate (docs/features.md)
@@ -55,20 +55,28 @@ def fit_head(
     n_classes: int,
     blocks: Sequence[int],
     balance: float = 0.0,
+    sample_weights: np.ndarray | None = None,
     seed: int = 0,
 ) -> Head:
     """The head for `features` (N, D) of any float kind and `labels` (N,) in 0..K-1.
 
     `folds` (N,) numbers each picture's cross-validation fold. Each of the `blocks` of features gets the same total variance.
     `balance` weighs a class by (mean count / its count) to this power: 0 not at all, 1 as if all classes were equally frequent.
+    `sample_weights` (N,), above 0, say how much each picture counts among the others.
     """
     n_rows = (len(np.unique(folds)) + 1) * n_classes
     with threadpool_limits(1 if n_rows < THREADED_ROWS else None, user_api="blas"):
-        return _fit(features, labels, folds, n_classes, blocks, balance, seed)
+        return _fit(features, labels, folds, _row_weights(labels, n_classes, balance, sample_weights), n_classes, blocks, seed)
 
 
 def _fit(
-    features: np.ndarray, labels: np.ndarray, folds: np.ndarray, n_classes: int, blocks: Sequence[int], balance: float, seed: int
+    features: np.ndarray,
+    labels: np.ndarray,
+    folds: np.ndarray,
+    row_weights: np.ndarray,
+    n_classes: int,
+    blocks: Sequence[int],
+    seed: int,
 ) -> Head:
     rng = np.random.default_rng(seed)
     x = features.astype(np.float32)
@@ -77,7 +85,7 @@ def _fit(
     scale = _block_scales(x, blocks)
     x *= scale
     x, directions = _reduced(x, n_classes, rng)  # (N, D), or (N, R) along R directions
-    shares = _shares(labels, folds, n_classes, balance)  # (F + 1, N); the last row is the fit on everything
+    shares = _shares(folds, row_weights)  # (F + 1, N); the last row is the fit on everything
     penalty, final, logits = _best_penalty(x, labels, folds, shares, _Majoriser.of(x, RANK, rng), n_classes)
     temperature = fit_temperature(logits, labels)
     weights = final.weights[0] if directions is None else final.weights[0] @ directions
@@ -168,12 +176,17 @@ def _block_scales(centred: np.ndarray, blocks: Sequence[int]) -> np.ndarray:
     return scales.astype(np.float32)
 
 
-def _shares(labels: np.ndarray, folds: np.ndarray, n_classes: int, balance: float) -> np.ndarray:
-    """(F + 1, N) part of each picture in each fit's loss: 0 where its fold is held out; rows sum to 1."""
+def _row_weights(labels: np.ndarray, n_classes: int, balance: float, sample_weights: np.ndarray | None) -> np.ndarray:
+    """(N,) how much each picture counts, by its class and by itself."""
     counts = np.bincount(labels, minlength=n_classes)
-    weight = (len(labels) / n_classes / np.maximum(counts, 1)) ** balance
-    held_in = np.concatenate([folds[None] != np.unique(folds)[:, None], np.ones((1, len(labels)), bool)])
-    shares: np.ndarray = np.where(held_in, weight[labels], 0).astype(np.float32)
+    weights: np.ndarray = ((len(labels) / n_classes / np.maximum(counts, 1)) ** balance)[labels]
+    return weights if sample_weights is None else weights * sample_weights
+
+
+def _shares(folds: np.ndarray, row_weights: np.ndarray) -> np.ndarray:
+    """(F + 1, N) part of each picture in each fit's loss: 0 where its fold is held out; rows sum to 1."""
+    held_in = np.concatenate([folds[None] != np.unique(folds)[:, None], np.ones((1, len(folds)), bool)])
+    shares: np.ndarray = np.where(held_in, row_weights, 0).astype(np.float32)
     shares /= shares.sum(1, keepdims=True)
     return shares
 

@@ -76,7 +76,16 @@ def fit_classifier(embedded: Embedded, table: ImageTable, recipe: Recipe) -> Fit
             f"the {len(table)} training pictures are copies of one, or one group; at least 2 different ones are needed"
         )
     n_classes, blocks = len(table.classes), embedded.backbone.blocks
-    head = fit_head(features, table.codes, folds, n_classes=n_classes, blocks=blocks, balance=recipe.balance, seed=recipe.seed)
+    head = fit_head(
+        features,
+        table.codes,
+        folds,
+        n_classes=n_classes,
+        blocks=blocks,
+        balance=recipe.balance,
+        sample_weights=np.array(table.weights),
+        seed=recipe.seed,
+    )
     centres, familiarity = class_centres(features, table.codes, n_classes=n_classes, width=blocks[0])
     rows = np.linspace(0, len(table) - 1, min(N_WITNESSES, len(table))).astype(int)
     witnesses = dict(zip((table.paths[row] for row in rows), head.probabilities(features[rows]), strict=True))

@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tellapart.data import ImageTable, Skipped, list_pictures, read, split
+from tellapart.data import ImageTable, Skipped, split
 from tellapart.errors import CallError, DataError
+from tellapart.sources import list_pictures, read
+from tellapart.sources.folders import read_folder
 
 MakeFiles = Callable[[Path, Iterable[str]], None]
 NOT_ROOT = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
@@ -315,10 +317,10 @@ def test_a_name_that_is_too_long_is_a_missing_folder() -> None:
 
 
 def test_a_file_in_place_of_a_folder(tmp_path: Path) -> None:
-    (tmp_path / "list.csv").write_text("1,2")
+    (tmp_path / "1.jpg").write_bytes(b"1")
     with pytest.raises(CallError) as caught:
-        read(tmp_path / "list.csv")
-    assert str(caught.value) == f"{tmp_path}/list.csv is a file; give the folder that holds a folder of pictures per class"
+        read_folder(tmp_path / "1.jpg")
+    assert str(caught.value) == f"{tmp_path}/1.jpg is a file; give the folder that holds a folder of pictures per class"
 
 
 @pytest.mark.parametrize("below", ["", "a", "a/b"])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tellapart.data.journals import EDITS_FILE
 from tellapart.data.table import ImageTable, Skipped, table_of
 from tellapart.errors import CallError, DataError, PictureError
 from tellapart.images import PICTURE_SUFFIXES, open_picture
@@ -14,10 +15,10 @@ from tellapart.progress import Progress, silent
 
 SPLIT_FOLDERS = {"train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
 JUNK = frozenset({"__MACOSX", "__pycache__", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
-JUNK |= {"Thumbs.db", "desktop.ini", "ehthumbs.db"}
+JUNK |= {"Thumbs.db", "desktop.ini", "ehthumbs.db", EDITS_FILE}
 
 
-def read(source: str | Path, *, progress: Progress = silent) -> ImageTable:
+def read_folder(source: str | Path, *, progress: Progress = silent) -> ImageTable:
     """The pictures of a folder that holds a folder per class.
 
     A picture belongs to the first folder below the root (or below `train`, `valid`/`val`, `test`), however deep it lies.

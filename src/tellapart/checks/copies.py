@@ -1,0 +1,106 @@
+"""Copies: pictures of the same content, and those that are one picture changed a little."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import numpy as np
+
+from tellapart.checks.agreement import compare
+from tellapart.checks.changes import changes
+from tellapart.checks.hashes import perceptual_hashes
+from tellapart.checks.neighbours import approximate_pairs
+from tellapart.checks.pairs import hamming_pairs, similar_pairs
+from tellapart.data import ImageTable
+
+FINDER = 1  # raise it whenever other pairs are found, so that those kept in the cache are not taken
+NEAR_BITS = 6  # of 64, between perceptual hashes that propose a pair; the most that is searched exactly
+MIN_COSINE = 0.75  # between embeddings that propose a pair; chosen on docs/near-copies.md
+N_NEIGHBOURS = 8  # proposed for a picture: of 1,800 changed flowers 99 % had the original among the nearest 3
+EXACT_ROWS = 100_000  # beyond, embeddings are searched approximately, where usearch is installed: exactly takes minutes
+SAME_SHARE = 0.75  # of the textured blocks, from which two pictures are one; chosen on docs/near-copies.md
+
+
+@dataclass(frozen=True)
+class CopyPair:
+    """Two rows of a table that are one picture."""
+
+    first: int
+    second: int  # above `first`
+    kind: str  # "exact", or one of `changes.changes`
+    score: float  # 0..1: 1 for the same content, else the share of the picture that is found again
+
+
+def find_copies(table: ImageTable, glances: np.ndarray, features: np.ndarray | None, *, n_embedding: int) -> tuple[CopyPair, ...]:
+    """The pairs of rows that are one picture, sorted; several copies of one content are each paired with their first row.
+
+    `glances` (N,) of kind `GLANCE` and `features` (N, D) are aligned with the table; the first `n_embedding` columns are
+    compared by cosine. Without features, crops and captions are mostly missed.
+    """
+    firsts = {digest: row for row, digest in reversed(list(enumerate(table.sha256)))}
+    rows = np.sort(np.fromiter(firsts.values(), np.int64, len(firsts)))  # one for each content
+    embeddings = None if features is None else features[:, :n_embedding]
+    near = _near_copies(glances, embeddings, rows)
+    return tuple(sorted([*exact_copies(table), *near], key=lambda pair: (pair.first, pair.second)))
+
+
+def exact_copies(table: ImageTable) -> list[CopyPair]:
+    """Each row whose content an earlier row has, paired with the first such row."""
+    firsts = dict[str, int]()
+    return [
+        CopyPair(firsts[digest], row, "exact", 1.0)
+        for row, digest in enumerate(table.sha256)
+        if firsts.setdefault(digest, row) != row
+    ]
+
+
+def copy_groups(n_rows: int, pairs: Iterable[CopyPair]) -> np.ndarray:
+    """(n_rows,) the lowest row that each row is connected with through copies of copies; its own number where there is none."""
+    groups = list(range(n_rows))
+
+    def root(row: int) -> int:
+        while groups[row] != row:
+            groups[row] = groups[groups[row]]
+            row = groups[row]
+        return row
+
+    for pair in pairs:
+        low, high = sorted((root(pair.first), root(pair.second)))
+        groups[high] = low
+    return np.array([root(row) for row in range(n_rows)], np.int64)
+
+
+def _near_copies(glances: np.ndarray, embeddings: np.ndarray | None, rows: np.ndarray) -> list[CopyPair]:
+    """The near copies among these rows: proposed by hash or embedding, confirmed on the thumbnails."""
+    thumbnails = glances["thumbnail"]
+    proposals = [_alike(perceptual_hashes(thumbnails)[rows])]
+    if embeddings is not None:
+        proposals.append(_neighbours(embeddings if len(rows) == len(embeddings) else embeddings[rows]))
+    proposed = rows[np.unique(np.concatenate(proposals), axis=0)]  # (M, 2)
+    if not len(proposed):
+        return []
+    compared = compare(thumbnails, proposed)
+    found = compared.take(compared.shares >= SAME_SHARE)
+    pairs = np.sort(np.stack([found.placements.outer, found.placements.inner], 1), 1)
+    kinds = changes(thumbnails, np.stack([glances["width"], glances["height"]], 1), found)
+    return [
+        CopyPair(int(first), int(second), kind, round(float(share), 4))
+        for (first, second), kind, share in zip(pairs, kinds, found.shares, strict=True)
+    ]
+
+
+def _neighbours(embeddings: np.ndarray) -> np.ndarray:
+    """(M, 2) places whose embeddings are near."""
+    is_approximate = len(embeddings) > EXACT_ROWS and find_spec("usearch") is not None
+    search = approximate_pairs if is_approximate else similar_pairs
+    return search(embeddings, min_cosine=MIN_COSINE, max_neighbours=N_NEIGHBOURS)
+
+
+def _alike(hashes: np.ndarray) -> np.ndarray:
+    """(M, 2) places whose hashes (N, 2) are near, as they are or one of them mirrored."""
+    pairs = hamming_pairs(hashes.T.ravel(), radius=NEAR_BITS) % len(hashes) if len(hashes) else np.empty((0, 2), np.int64)
+    pairs = np.sort(pairs[pairs[:, 0] != pairs[:, 1]], 1)
+    found: np.ndarray = np.unique(pairs, axis=0)
+    return found

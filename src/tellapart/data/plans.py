@@ -1,0 +1,220 @@
+"""A plan: what findings propose, as a table that a person goes through in a spreadsheet before it becomes edits."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from tellapart.data.edits import KEEP_ONE, Proposal
+from tellapart.errors import CallError, DataError, unknown_name
+from tellapart.files import write_atomically
+
+COLUMNS = ("take", "action", "path", "sha256", "value", "kind", "score", "why")
+SURE_KINDS = ("broken", "copies")  # taken unless the user says no: a file that cannot be read, the same bytes twice
+YES = frozenset({"yes", "y", "true", "1", "x", "take", "ja", "oui", "si", "sí", "✓", "✔"})
+NO = frozenset({"no", "n", "false", "0", "", "-", "nein", "non"})
+DELIMITERS = ",;\t"  # as spreadsheets write them, by country and by what "save as" was chosen
+FORMULA_MARKS = "=+-@'"  # a cell that begins so is computed by spreadsheets; the last is how text is marked
+PROBLEMS_NAMED = 5
+VERBS = {"drop": "drops it", "relabel": "relabels it to {!r}", "group": "puts it into the group {!r}"}
+
+
+class Finding(Protocol):
+    """What a plan needs of a finding (tellapart.checks.Finding is one)."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def proposals(self) -> tuple[Proposal, ...]: ...
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """A proposal, whether to take it, and the finding that it comes from. `line` is its place in a file, 0 in none."""
+
+    take: bool
+    proposal: Proposal
+    kind: str = ""
+    score: float = 0.0
+    why: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Proposals, taken or not."""
+
+    rows: tuple[PlanRow, ...]
+
+    def taken(self) -> tuple[PlanRow, ...]:
+        """The rows to be taken, each decision once. Raises DataError where two of them contradict each other."""
+        rows = {(row.proposal.sha256 or row.proposal.path, _decision(row)): row for row in reversed(self.rows) if row.take}
+        kept = tuple(reversed(rows.values()))
+        _refuse_contradictions(kept)
+        return kept
+
+    def with_hashes(self, hash_of: Callable[[str], str]) -> Plan:
+        """The plan with the content of each taken row that lacks it, by its path; `hash_of` says "" where it cannot be told."""
+        rows = (
+            replace(row, proposal=replace(row.proposal, sha256=hash_of(row.proposal.path)))
+            if row.take and not row.proposal.sha256
+            else row
+            for row in self.rows
+        )
+        return Plan(tuple(rows))
+
+    def to_csv(self) -> str:
+        """The plan as CSV with a header line; `read_plan` reads it."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for row in self.rows:
+            one = row.proposal
+            take = "yes" if row.take else "no"
+            cells = (take, one.action, one.path, one.sha256, one.value, row.kind, f"{row.score:.3f}", row.why)
+            writer.writerow(map(_guarded, cells))
+        return text.getvalue()
+
+    def write(self, path: str | Path) -> None:
+        """Write the plan as CSV, with the byte-order mark by which spreadsheets know UTF-8. Raises StorageError."""
+        write_atomically(Path(path), "\ufeff" + self.to_csv())
+
+
+def plan_of(findings: Iterable[Finding], *, take: Collection[str] = SURE_KINDS) -> Plan:
+    """What the findings propose, in their order; the proposals of the kinds in `take` are to be taken."""
+    rows = []
+    for finding in findings:
+        for proposal in finding.proposals:
+            if finding.kind == "copies" and proposal.action == "drop":
+                proposal = replace(proposal, value=KEEP_ONE)  # an edit goes by content, which the copy to keep has too
+            rows.append(PlanRow(finding.kind in take, proposal, finding.kind, finding.score, finding.text))
+    return Plan(tuple(rows))
+
+
+def read_plan(path: str | Path) -> Plan:
+    """The plan in a CSV file, also as a spreadsheet has saved it: other delimiters, encodings, order of columns, ways to say yes.
+
+    Raises CallError where there is no such file, and DataError, with the numbers of the lines, for what is no plan.
+    """
+    lines = _csv_lines(Path(path))
+    if not lines:
+        raise DataError(f"{path} is empty. A plan begins with the line {','.join(COLUMNS)}")
+    header = [cell.strip().lower() for cell in lines[0][1]]
+    lacking = [name for name in ("take", "action") if name not in header]
+    if lacking or not {"path", "sha256"} & set(header):
+        lacking = lacking or ["sha256"]
+        raise DataError(f"{path} has no column {lacking[0]!r}; it has {', '.join(header)[:200]!r}. Write the plan once more.")
+    rows, problems = list[PlanRow](), list[str]()
+    for number, cells in lines[1:]:
+        try:
+            rows.append(_row(dict(zip(header, map(_unguarded, cells), strict=False)), number))
+        except (ValueError, CallError) as error:
+            problems.append(f"line {number}: {error}")
+    if problems:
+        raise DataError(f"{path} cannot be taken as it is: {_first(problems)}. Nothing was changed.")
+    return Plan(tuple(rows))
+
+
+def _row(cells: dict[str, str], line: int) -> PlanRow:
+    """The row in these cells; raises ValueError or CallError that says what is wrong with it."""
+    said = cells.get("take", "").lower()
+    if said not in YES | NO:
+        raise ValueError(f"take is {said!r}; write yes or no")
+    action, value = cells.get("action", "").lower(), cells.get("value", "")
+    if action not in VERBS:
+        raise unknown_name("action", action, VERBS)
+    proposal = Proposal(cells.get("path", ""), cells.get("sha256", "").lower(), action, value)
+    if not proposal.path and not proposal.sha256:
+        raise ValueError("there is neither a path nor a sha256")
+    if proposal.sha256 and (len(proposal.sha256) != 64 or set(proposal.sha256) - set("0123456789abcdef")):
+        raise ValueError(f"sha256 is {proposal.sha256[:70]!r}; it must be 64 hexadecimal digits, or empty")
+    if action == "drop" and value not in ("", KEEP_ONE):
+        raise ValueError(f"a drop with the value {value!r}; it must be empty, or {KEEP_ONE!r} of several copies")
+    if action != "drop" and not value and said in YES:
+        raise ValueError(f"a {action} needs a value: the new {'label' if action == 'relabel' else 'group'}")
+    return PlanRow(said in YES, proposal, cells.get("kind", ""), _number(cells.get("score", "")), cells.get("why", ""), line)
+
+
+def _guarded(cell: str) -> str:
+    """A cell that no spreadsheet takes for a formula: folders of strangers may be called =HYPERLINK(...)."""
+    return f"'{cell}" if cell[:1] in FORMULA_MARKS and cell else cell
+
+
+def _unguarded(cell: str) -> str:
+    text = cell.strip()
+    return text[1:] if text[:1] == "'" and text[1:2] in FORMULA_MARKS and text[1:] else text
+
+
+def _number(text: str) -> float:
+    """The score, which nothing depends on: 0 where a spreadsheet has made something else of it."""
+    try:
+        return float(text.replace(",", "."))
+    except ValueError:
+        return 0.0
+
+
+def _csv_lines(path: Path) -> list[tuple[int, list[str]]]:
+    """(number of its first line, cells) for each row that is not blank."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CallError(f"cannot read the plan {path}: {error.strerror}") from error
+    text = _decoded(content).replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
+    first = text.partition("\n")[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(DELIMITERS, key=first.count))
+    rows, begun = [], 1
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                rows.append((begun, cells))
+            begun = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"{path} is no CSV: line {reader.line_num}: {error}") from error
+    return rows
+
+
+def _decoded(content: bytes) -> str:
+    """The text: UTF-8, or what spreadsheets write where they do not."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16", errors="replace")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", errors="replace")
+
+
+def _decision(row: PlanRow) -> tuple[str, str]:
+    return row.proposal.action, row.proposal.value
+
+
+def _refuse_contradictions(rows: Sequence[PlanRow]) -> None:
+    """Raise DataError that names both rows where one drops and one relabels a picture, or two say different things of it."""
+    problems, decided = list[str](), defaultdict[tuple[str, bool], list[PlanRow]](list)
+    for row in rows:
+        if row.proposal.value != KEEP_ONE:
+            decided[row.proposal.sha256 or row.proposal.path, row.proposal.action == "group"].append(row)
+    for first, *others in decided.values():
+        for other in others:
+            problems.append(f"{first.proposal.path}: {_said(first)}, but {_said(other)}")
+    if problems:
+        raise DataError(f"the plan contradicts itself: {_first(problems)}. Take one of the two.")
+
+
+def _said(row: PlanRow) -> str:
+    verb = VERBS[row.proposal.action].format(row.proposal.value)
+    place = f"line {row.line}" if row.line else ""
+    return f"{row.kind or place}{f' ({place})' if row.kind and place else ''} {verb}"
+
+
+def _first(problems: Sequence[str]) -> str:
+    more = f"; and {len(problems) - PROBLEMS_NAMED} more" if len(problems) > PROBLEMS_NAMED else ""
+    return "; ".join(problems[:PROBLEMS_NAMED]) + more

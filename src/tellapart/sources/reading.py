@@ -1,0 +1,162 @@
+"""The one way in: whatever holds labelled pictures becomes an `ImageTable` that says what was understood."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tellapart.data.table import ImageTable, Skipped
+from tellapart.errors import CallError
+from tellapart.images.containers import MARK, TEXT_SUFFIXES, members, tar_index
+from tellapart.images.delimited import TextTable
+from tellapart.images.pixel_tables import is_pixel_table
+from tellapart.progress import Progress, silent
+from tellapart.sources.columns import GUESSED, Columns
+from tellapart.sources.folders import JUNK, read_folder
+from tellapart.sources.hub import encoded_column, is_dataset, read_dataset, unpacked
+from tellapart.sources.pixels import is_idx, read_arrays, read_idx_folder, read_idx_pair, read_npz_file, read_pixel_csv
+from tellapart.sources.shards import expand, read_shards
+from tellapart.sources.sheets import Sheet, frame_sheet, is_frame, parquet_sheet, text_sheet
+from tellapart.sources.tables import read_paths, read_sheet
+
+PARQUET_SUFFIXES = frozenset({".parquet", ".pq"})
+PACKED_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip", ".7z", ".rar", ".csv.gz", ".tsv.gz")
+KNOWN = "a folder of class folders, a CSV, TSV or Parquet table, a pixel CSV, IDX files, a .npz, tar shards"
+
+
+def read(source: Any, *, columns: Columns = GUESSED, progress: Progress = silent) -> ImageTable:
+    """The labelled pictures of any source; `table.notes` say what was understood.
+
+    `source`: a folder with a folder per class (below `train`, `valid`/`val` and `test` where it is split so); a CSV, TSV or
+    Parquet file or a data frame of paths and labels, whose `columns` are guessed where they are not given; a pixel CSV; an IDX
+    file or a folder of them; a .npz, or arrays as (x, y) or ((x, y), (x, y)); tar shards in the WebDataset layout (a file, a
+    folder, `shard-{000..009}.tar`, `*.tar`); a `datasets.Dataset` or `DatasetDict`.
+    Raises CallError for a source that cannot be meant and DataError where it cannot be used, with the numbers of the rows.
+    """
+    if isinstance(source, str | Path):
+        return _read_path(Path(source), columns, progress)
+    if is_dataset(source):
+        return read_dataset(source, columns, progress=progress)
+    if is_frame(source):
+        return read_sheet(frame_sheet(source), columns, source="table", progress=progress)
+    if isinstance(source, tuple | list) and len(source) == 2:
+        _refuse_columns(columns, "arrays")
+        return read_arrays(source, progress=progress)
+    raise CallError(
+        f"cannot read pictures from a {type(source).__name__}; give {KNOWN}, a data frame, (x, y) arrays or a dataset"
+    )
+
+
+def list_members(path: str | Path) -> tuple[list[str], list[Skipped]] | None:
+    """The pictures that a file holds or names, labelled or not, and what in it is none; None for a file that does neither.
+
+    Raises CallError and DataError where it cannot be understood.
+    """
+    file = Path(path)
+    if not os.path.isfile(file):
+        return None
+    found = members(file)
+    if found is not None:
+        problems = tar_index(file).problems if file.suffix.lower() == ".tar" else ()
+        return found, [Skipped(f"{file}{MARK}{name}" if name else str(file), reason) for name, reason in problems]
+    if file.suffix.lower() in TEXT_SUFFIXES:
+        return read_paths(text_sheet(file), GUESSED)
+    if file.suffix.lower() in PARQUET_SUFFIXES:
+        return read_paths(*_with_files(parquet_sheet(file), GUESSED))
+    return None
+
+
+_Reader = Callable[[Path, Columns, Progress], ImageTable]
+
+
+def _read_path(path: Path, columns: Columns, progress: Progress) -> ImageTable:
+    if not os.path.lexists(path) and any(mark in path.name for mark in "*?{["):
+        return read_shards(expand(str(path)), columns, progress=progress)
+    reader = _file_reader(path) if os.path.isfile(path) else _folder_reader(path)
+    return reader(path, columns, progress)
+
+
+def _folder_reader(path: Path) -> _Reader:
+    """How a folder is read, by the files that lie at its top; what is not there is read_folder's to complain of."""
+    if not os.path.lexists(path) and path.suffix.lower() in READERS:
+        raise CallError(f"no such file: {path}")
+    entries = path.iterdir() if os.path.isdir(path) and os.access(path, os.R_OK) else ()
+    files = [entry for entry in entries if entry.is_file() and not entry.name.startswith(".") and entry.name not in JUNK]
+    if any(map(is_idx, files)):
+        return _plain(read_idx_folder)
+    if files and all(file.suffix.lower() == ".tar" for file in files):
+        return _read_shard_folder
+    return _plain(read_folder)
+
+
+def _file_reader(path: Path) -> _Reader:
+    if is_idx(path):
+        return _plain(read_idx_pair)
+    packed = next((suffix for suffix in PACKED_SUFFIXES if path.name.lower().endswith(suffix)), None)
+    if packed:
+        raise CallError(f"{path} is packed ({packed}); unpack it first, and give what was in it")
+    if path.suffix.lower() not in READERS:
+        raise CallError(f"{path} is a file of no kind that holds labelled pictures; give {KNOWN}")
+    return READERS[path.suffix.lower()]
+
+
+def _plain(read_plainly: Callable[..., ImageTable]) -> _Reader:
+    """A reader of sources that have no columns to choose."""
+
+    def read_without_columns(path: Path, columns: Columns, progress: Progress) -> ImageTable:
+        _refuse_columns(columns, str(path))
+        return read_plainly(path, progress=progress)
+
+    return read_without_columns
+
+
+def _read_text(path: Path, columns: Columns, progress: Progress) -> ImageTable:
+    if is_pixel_table(TextTable.of(path)):
+        return _plain(read_pixel_csv)(path, columns, progress)
+    return _read_list(path, columns, progress)
+
+
+def _read_list(path: Path, columns: Columns, progress: Progress) -> ImageTable:
+    return read_sheet(text_sheet(path), columns, source="table", progress=progress)
+
+
+def _read_parquet(path: Path, columns: Columns, progress: Progress) -> ImageTable:
+    return read_sheet(*_with_files(parquet_sheet(path), columns), source="table", progress=progress)
+
+
+def _read_npy(path: Path, columns: Columns, progress: Progress) -> ImageTable:
+    raise CallError(
+        f"{path} holds pictures without labels. To predict them: tellapart predict RUN {path}. To train: a .npz of x and y"
+    )
+
+
+def _read_shard(path: Path, columns: Columns, progress: Progress) -> ImageTable:
+    return read_shards([path], columns, progress=progress)
+
+
+def _read_shard_folder(path: Path, columns: Columns, progress: Progress) -> ImageTable:
+    return read_shards(sorted(path.glob("*.tar")), columns, progress=progress)
+
+
+READERS: dict[str, _Reader] = {
+    **dict.fromkeys(TEXT_SUFFIXES, _read_text),
+    **dict.fromkeys(PARQUET_SUFFIXES, _read_parquet),
+    ".txt": _read_list,
+    ".npy": _read_npy,
+    ".npz": _plain(read_npz_file),
+    ".tar": _read_shard,
+}
+
+
+def _with_files(sheet: Sheet, columns: Columns) -> tuple[Sheet, Columns]:
+    """A sheet whose cells hold encoded pictures with paths in their place; any other as it is."""
+    column = encoded_column(sheet, columns)
+    return (unpacked(sheet, column), replace(columns, path=None)) if column else (sheet, columns)
+
+
+def _refuse_columns(columns: Columns, what: str) -> None:
+    if columns != GUESSED:
+        raise CallError(f"{what}: columns are chosen of tables only; leave --path-column and its like out")

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+
+from tellapart.checks.balance import find_imbalance, find_too_few
+
+
+def test_imbalance_names_the_small_classes(make_evidence) -> None:
+    (finding,) = find_imbalance(make_evidence(["rose"] * 90 + ["tulip"] * 30 + ["daisy"] * 10 + ["lily"] * 60))
+    assert finding.text == (
+        "rose has 90 pictures, 9.0 times as many as daisy. Classes with a third of that or less: daisy (10), tulip (30)."
+    )
+    assert "--balance 0.5" in finding.suggestion
+    assert finding.score == pytest.approx(8 / 9)
+    assert finding.paths == ()
+
+
+@pytest.mark.parametrize("labels", [[], ["rose"] * 9, ["rose"] * 29 + ["tulip"] * 10])
+def test_no_imbalance(make_evidence, labels: list[str]) -> None:
+    assert find_imbalance(make_evidence(labels)) == []
+
+
+def test_small_classes_and_a_small_part(make_evidence) -> None:
+    labels = ["rose"] * 100 + ["tulip"] * 5
+    few, judged = find_too_few(make_evidence(labels))
+    assert few.text == "1 class with fewer than 20 pictures: tulip (5). What is said of them rests on a handful."
+    assert judged.text == (
+        "A fifth held back to judge on would be 21 pictures: an accuracy of 90% would be known to about +-13 points."
+    )
+
+
+def test_the_part_that_the_data_bring_counts(make_evidence) -> None:
+    labels = ["rose", "tulip"] * 150
+    assert find_too_few(make_evidence(labels)) == []
+    (finding,) = find_too_few(make_evidence(labels, splits=["train"] * 290 + ["valid"] * 10))
+    assert finding.text.startswith("The validation part has 10 pictures: an accuracy of 90% would be known to about +-19 points.")
+    (finding,) = find_too_few(make_evidence(labels, splits=["train"] * 230 + ["valid"] * 60 + ["test"] * 10))
+    assert finding.text.startswith("The test part has 10 pictures")
+
+
+def test_many_small_classes_are_counted(make_evidence) -> None:
+    (few, _) = find_too_few(make_evidence([f"c{i}" for i in range(8)] * 2))
+    assert few.text.startswith("8 classes with fewer than 20 pictures: c0 (2), c1 (2), c2 (2), c3 (2), c4 (2) and 3 more.")

@@ -1,0 +1,83 @@
+"""Pictures in containers on their whole way: trained on, judged, predicted, exported."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tellapart.errors import CallError, DataError
+from tellapart.evaluations import evaluate
+from tellapart.exports import export
+from tellapart.images import open_picture
+from tellapart.predictions import find_pictures, refuse_overwriting
+from tellapart.runs import Run, train
+from tellapart.sources import read
+from tellapart.training import Recipe
+
+Cli = Callable[..., Any]
+
+
+def shapes(paths: list[str]) -> tuple[np.ndarray, list[str]]:
+    """(N, 32, 32, 3) uint8 of the drawn shapes, and their labels."""
+    return np.stack([np.asarray(open_picture(path).resize((32, 32))) for path in paths]), [
+        Path(path).parent.name for path in paths
+    ]
+
+
+def pixel_csv(path: Path, values: np.ndarray, labels: list[str] | None = None) -> Path:
+    rows = [[*([labels[number]] if labels else []), *row.ravel().tolist()] for number, row in enumerate(values)]
+    names = [*(["label"] if labels else []), *(f"pixel{number}" for number in range(values[0].size))]
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([names, *rows])
+    return path
+
+
+def test_a_run_on_pixels_is_judged_predicted_and_exported(tmp_path: Path, pictures: list[str]) -> None:
+    values, labels = shapes(pictures)
+    source = pixel_csv(tmp_path / "shapes.csv", values, labels)
+    run = train(source, Recipe(size=64), out=tmp_path / "run")
+    loaded = Run.load(tmp_path / "run")
+    assert {path.partition("#")[0] for path in loaded.table.paths} == {str(source)}
+    assert evaluate(loaded).report.accuracy == run.report.accuracy
+    assert export(tmp_path / "run", tmp_path / "bundle")["n_pictures"] > 0
+    np.save(tmp_path / "new.npy", values)
+    found, skipped = find_pictures([str(tmp_path / "new.npy")])
+    predictions = list(loaded.classifier.predict_many(found))
+    assert (len(predictions), skipped) == (len(pictures), [])
+    assert np.mean([one.label == label for one, label in zip(predictions, labels, strict=True)]) > 0.8
+
+
+def test_predicting_a_container_predicts_each_member(
+    tellapart: Cli, run_folder: Path, tmp_path: Path, pictures: list[str]
+) -> None:
+    source = pixel_csv(tmp_path / "new.csv", shapes(pictures[:3])[0])
+    done = tellapart("predict", run_folder, source, "--out", tmp_path / "predictions.csv")
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "predictions.csv").open(newline="") as file:
+        assert [row["path"] for row in csv.DictReader(file)] == [f"{source}#{number}" for number in range(3)]
+    refused = tellapart("predict", run_folder, source, "--out", source)
+    assert refused.returncode == 2
+    assert f"{source} is one of the pictures to predict; nothing is overwritten." in refused.stderr
+
+
+def test_pictures_to_predict_may_be_named_by_a_table(tmp_path: Path, pictures: list[str]) -> None:
+    table = tmp_path / "list.csv"
+    table.write_text("file\n" + "\n".join([*pictures[:3], "gone.png"]))
+    found, skipped = find_pictures([pictures[4], str(table)])
+    assert found == [pictures[4], *pictures[:3]]
+    assert [skip.reason for skip in skipped] == ["no such file: row 5"]
+    with pytest.raises(CallError, match="is one of the pictures to predict"):
+        refuse_overwriting(Path(pictures[0]), found)
+
+
+def test_several_labels_a_picture_are_not_trained_on(tmp_path: Path, pictures: list[str]) -> None:
+    source = tmp_path / "list.csv"
+    source.write_text("file,label\n" + "\n".join(f"{path},{'ab'[number % 2]}" for number, path in enumerate(pictures)))
+    with pytest.raises(DataError, match="these pictures have several labels each; this version trains one label a picture"):
+        train(replace(read(source), multi_label=True), out=tmp_path / "run")
