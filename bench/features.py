@@ -32,6 +32,7 @@ SETS = ("coins", "flowers")
 SEEDS = (0, 1, 2)  # of the folds and of the solver's factorisation
 N_FOLDS = 5
 LAST_TWO = ("mean last", "max last")
+KEPT_PARTS = (*LAST_TWO, "mean 5", "std 5", "inner 5")
 REFERENCE_PENALTIES = tuple(10.0**exponent for exponent in (-3, -3.5, -4, -4.5))  # the least log-loss lies within on both sets
 COLUMNS = {  # of the table, from a line's values
     "pictures": "{set}",
@@ -69,7 +70,7 @@ class Choice:
 
     about: str
     name: str
-    parts: tuple[str, ...] = (*LAST_TWO, "mean 5", "std 5")
+    parts: tuple[str, ...] = KEPT_PARTS
     views: tuple[str, ...] = ("crop",)  # averaged, in training and in prediction
     extra: tuple[str, ...] = ()  # views that are further training rows; prediction does without
     rescale: Rescale = as_they_are
@@ -84,15 +85,18 @@ class Choice:
 
 
 CHOICES = (
-    Choice("kept", "mean + max, mean + deviation of stage 5"),
+    Choice("kept", "mean + max; mean, deviation and innermost mean of stage 5"),
     Choice("layers", "mean of the last layer alone", ("mean last",)),
     Choice("layers", "mean + max", LAST_TWO),
     Choice("layers", "mean, mean + deviation of stage 5", ("mean last", "mean 5", "std 5")),
+    Choice("layers", "mean + max, mean + deviation of stage 5", (*LAST_TWO, "mean 5", "std 5")),
     Choice("layers", "mean + max + deviation of the last layer", (*LAST_TWO, "std last")),
-    Choice("layers", "mean + max, mean + deviation of stage 4", (*LAST_TWO, "mean 4", "std 4")),
-    Choice("layers", "mean + max, mean + deviation of stage 6", (*LAST_TWO, "mean 6", "std 6")),
-    Choice("layers", "kept, and stage 4 alike", (*LAST_TWO, "mean 5", "std 5", "mean 4", "std 4")),
-    Choice("layers", "kept, and maximum of stage 5", (*LAST_TWO, "mean 5", "std 5", "max 5")),
+    Choice("layers", "mean + max, stage 4 in the place of 5", (*LAST_TWO, "mean 4", "std 4", "inner 4")),
+    Choice("layers", "mean + max, stage 6 in the place of 5", (*LAST_TWO, "mean 6", "std 6", "inner 6")),
+    Choice("layers", "kept, and stage 4 alike", (*KEPT_PARTS, "mean 4", "std 4", "inner 4")),
+    Choice("layers", "kept, and stage 6 alike", (*KEPT_PARTS, "mean 6", "std 6", "inner 6")),
+    Choice("layers", "kept, and innermost mean of the last layer", (*KEPT_PARTS, "inner last")),
+    Choice("layers", "kept, and maximum of stage 5", (*KEPT_PARTS, "max 5")),
     Choice("views", "whole picture instead of the crop", views=("whole",)),
     Choice("views", "flipped view averaged", views=("crop", "flipped")),
     Choice("views", "whole picture averaged", views=("crop", "whole")),

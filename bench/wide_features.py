@@ -25,10 +25,11 @@ from tellapart.training.graphs import GraphWriter
 
 CACHE = Path(tempfile.gettempdir()) / "tellapart-bench-features"
 FIRST_STAGE = 4  # counted from 0, as in lite0.STAGES; the wider maps before it hold edges and colours
-STATISTICS: Mapping[str, Callable[[GraphWriter, str], str]] = {
-    "mean": GraphWriter.mean,
-    "max": GraphWriter.maximum,
-    "std": GraphWriter.deviation,
+STATISTICS: Mapping[str, Callable[[GraphWriter, str, int], str]] = {  # of a map and its side
+    "mean": lambda graph, x, _: graph.mean(x),
+    "max": lambda graph, x, _: graph.maximum(x),
+    "std": lambda graph, x, _: graph.deviation(x),
+    "inner": lambda graph, x, side: graph.mean(graph.innermost(x, side)),
 }
 
 
@@ -74,17 +75,24 @@ def wide_backbone() -> tuple[Backbone, dict[str, int]]:
 def wide_graph(weights: Mapping[str, np.ndarray]) -> tuple[onnx.ModelProto, dict[str, int]]:
     """`lite0.lite0_graph` with more outputs."""
     graph, block = GraphWriter(), 0
-    maps: dict[str, tuple[str, int]] = {}  # layer -> (node, channels)
+    maps: dict[str, tuple[str, int, int]] = {}  # layer -> (node, channels, side)
+    shrinking = 2
     x = graph.normalised_pixels(Fit().side_px, mean=lite0.PIXEL_MEAN, std=lite0.PIXEL_STD)
     x = graph.relu6(graph.conv(x, *lite0._folded(weights, "_conv_stem", "_bn0"), stride=2))
     for number, stage in enumerate(lite0.STAGES):
+        shrinking *= stage.stride
         for repeat in range(stage.repeats):
             x = lite0._block(graph, x, weights, f"_blocks.{block}", stage, stride=stage.stride if repeat == 0 else 1)
             block += 1
         if number >= FIRST_STAGE:
-            maps[str(number)] = x, len(weights[f"_blocks.{block - 1}._bn2.weight"])
-    maps["last"] = graph.relu6(graph.conv(x, *lite0._folded(weights, "_conv_head", "_bn1"))), len(weights["_bn1.weight"])
-    parts = {f"{name} {layer}": (of(graph, x), width) for layer, (x, width) in maps.items() for name, of in STATISTICS.items()}
+            maps[str(number)] = x, len(weights[f"_blocks.{block - 1}._bn2.weight"]), Fit().side_px // shrinking
+    last = graph.relu6(graph.conv(x, *lite0._folded(weights, "_conv_head", "_bn1")))
+    maps["last"] = last, len(weights["_bn1.weight"]), Fit().side_px // shrinking
+    parts = {
+        f"{name} {layer}": (of(graph, x, side), width)
+        for layer, (x, width, side) in maps.items()
+        for name, of in STATISTICS.items()
+    }
     widths = {name: width for name, (_, width) in parts.items()}
     return graph.finished({"features": (graph.concat([x for x, _ in parts.values()]), sum(widths.values()))}), widths
 

@@ -148,7 +148,7 @@ def check_cache(cache: Path) -> None:
     for folder in {shard.parent for shard in shards}:
         reader = FeatureCache({}, folder=cache)
         reader.folder = folder
-        assert all(len(digest) == 64 and row.shape in {(2944,), (GLANCE.itemsize,)} for digest, row in reader.rows())
+        assert all(len(digest) == 64 and row.shape in {(3136,), (GLANCE.itemsize,)} for digest, row in reader.rows())
     assert all(shard.exists() for shard in shards)
 
 

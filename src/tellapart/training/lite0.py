@@ -38,13 +38,14 @@ STAGES = (
     Stage(1, 3, 1, 6),
 )
 MIDDLE_STAGE = 5  # (192, 7, 7): its mean and spread add texture to the last layer's objects; docs/features.md
+SHRINKING = 32  # of the side, from pixels to the maps of the middle and last stages
 
 
 def lite0_graph(weights: Mapping[str, np.ndarray], side_px: int) -> onnx.ModelProto:
-    """The backbone: `pixels` (N, side, side, 3) uint8 -> `features` (N, 2944) float32.
+    """The backbone: `pixels` (N, side, side, 3) uint8 -> `features` (N, 3136) float32.
 
-    Features: mean and maximum over the positions of the last layer (1280 each), mean and standard deviation of the
-    middle stage (192 each). Batch normalisation is folded into the convolutions.
+    Features: mean and maximum over the positions of the last layer (1280 each); of the middle stage mean, standard
+    deviation, and the mean of the innermost positions (192 each). Batch normalisation is folded into the convolutions.
     """
     graph = GraphWriter()
     x = graph.normalised_pixels(side_px, mean=PIXEL_MEAN, std=PIXEL_STD)
@@ -57,15 +58,16 @@ def lite0_graph(weights: Mapping[str, np.ndarray], side_px: int) -> onnx.ModelPr
         if number == MIDDLE_STAGE:
             middle = x
     last = graph.relu6(graph.conv(x, *_folded(weights, "_conv_head", "_bn1")))
-    parts = [graph.mean(last), graph.maximum(last), graph.mean(middle), graph.deviation(middle)]
+    innermost = graph.mean(graph.innermost(middle, -(-side_px // SHRINKING)))
+    parts = [graph.mean(last), graph.maximum(last), graph.mean(middle), graph.deviation(middle), innermost]
     return graph.finished({"features": (graph.concat(parts), sum(lite0_blocks(weights)))})
 
 
-def lite0_blocks(weights: Mapping[str, np.ndarray]) -> tuple[int, int, int, int]:
-    """The widths of the four parts of the features."""
+def lite0_blocks(weights: Mapping[str, np.ndarray]) -> tuple[int, ...]:
+    """The widths of the five parts of the features."""
     last_block = sum(stage.repeats for stage in STAGES[: MIDDLE_STAGE + 1]) - 1
     n_last, n_middle = len(weights["_bn1.weight"]), len(weights[f"_blocks.{last_block}._bn2.weight"])
-    return n_last, n_last, n_middle, n_middle
+    return n_last, n_last, n_middle, n_middle, n_middle
 
 
 def _block(graph: GraphWriter, x: str, weights: Mapping[str, np.ndarray], name: str, stage: Stage, *, stride: int) -> str:
