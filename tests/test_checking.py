@@ -6,6 +6,7 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
@@ -55,7 +56,8 @@ def test_a_leak_is_told_with_what_the_score_would_be_without(shapes: Path, tmp_p
     for path in sorted((tmp_path / "split").glob("val/*/*"))[1::6]:
         path.unlink()
     (leak,) = [finding for finding in check(tmp_path / "split", recipe=RECIPE).findings if finding.kind == "leak"]
-    assert leak.text.startswith("12 of 30 validation pictures (40.0%) are copies of training pictures: 12 exact, 0 near.")
+    figures = "12 training pictures are copies of 12 validation pictures (12 exact, 0 near or of one group), 40.0%"
+    assert leak.text.startswith(f"{figures} of the validation part.")
     assert "Your score without them would be about" in leak.text
 
 
@@ -82,11 +84,22 @@ def test_the_page_and_the_plan_are_written(sample: Sample, tmp_path: Path) -> No
     report = check(sample.root, recipe=RECIPE)
     written = write(report, out=tmp_path / "page.html", plan=tmp_path / "plan.csv")
     assert written == {"report": str(tmp_path / "page.html"), "plan": str(tmp_path / "plan.csv")}
-    rows = list(csv.DictReader((tmp_path / "plan.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((tmp_path / "plan.csv").read_text(encoding="utf-8-sig").splitlines()))
     assert {row["action"] for row in rows} <= {"drop", "relabel", "group"}
     assert {row["kind"] for row in rows if row["take"] == "yes"} == {"broken", "copies"}
-    with pytest.raises(CallError, match=r"notes.txt does not end in .html; nothing is overwritten by mistake"):
+    assert write(report, out=tmp_path / "page.html", plan=tmp_path / "plan.csv") == written
+    with pytest.raises(CallError, match=r"notes.txt does not end in .html"):
         write(report, out=tmp_path / "notes.txt")
+
+
+@pytest.mark.parametrize("option", ["out", "plan"])
+def test_nothing_else_is_overwritten(sample: Sample, tmp_path: Path, option: str) -> None:
+    path = tmp_path / {"out": "mine.html", "plan": "labels.csv"}[option]
+    path.write_text("path,label\na.jpg,a\n")
+    with pytest.raises(CallError, match=f"{path.name} is there already and is not ours; nothing is overwritten"):
+        write(check(sample.root, recipe=RECIPE), **{"out": tmp_path / "page.html", option: path})
+    assert path.read_text() == "path,label\na.jpg,a\n"
+    assert not (tmp_path / "page.html").exists()
 
 
 def test_the_command(tellapart, sample: Sample, tmp_path: Path) -> None:
@@ -157,6 +170,50 @@ def test_a_split_that_leaks(tellapart, shapes: Path, tmp_path: Path) -> None:
     allowed = json.loads(tellapart(*words, "--out", tmp_path / "allowed", "--allow-leaks").stdout)
     assert allowed["n_train"] == 18
     assert "the score is better than the truth" in allowed["notes"][0]
+    note = json.loads((tmp_path / "allowed" / "report.json").read_text())["notes"][0]
+    assert note.startswith("12 training pictures are copies of 12 validation pictures (12 exact, 0 near or of one group)")
+    assert note.endswith("of these the accuracy says nothing.")
+
+
+def test_a_locked_test_part_that_leaks(tmp_path: Path) -> None:
+    """Crops are near copies that only the network proposes; a test part is embedded for that and for nothing else."""
+    rng = np.random.default_rng(0)
+    for label in ("a", "b"):
+        for number in range(8):
+            blots = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8)).resize((320, 240), Image.Resampling.BICUBIC)
+            part = tmp_path / "split" / "train" / label
+            part.mkdir(parents=True, exist_ok=True)
+            blots.save(part / f"{number}.png")
+            if number < 4:
+                held = tmp_path / "split" / "test" / label
+                held.mkdir(parents=True, exist_ok=True)
+                blots.crop((10, 12, 286, 218)).save(held / f"{number}.png")
+    run = ta.train(tmp_path / "split", RECIPE, out=tmp_path / "run")
+    (note,) = [note for note in run.table.notes if "test pictures" in note]
+    assert note.startswith("the given split leaks: 8 training pictures are copies of 8 test pictures (0 exact, 8 near")
+
+
+def test_another_data_set_is_judged_with_its_columns_and_edits(tellapart, run_folder: Path, shapes: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(run_folder, tmp_path / "run")
+    rows = [
+        f"{path.relative_to(shapes)},{path.parent.name},{number % 5}" for number, path in enumerate(sorted(shapes.glob("*/*")))
+    ]
+    (shapes / "labels.csv").write_text("\n".join(["where,what,kind", *rows]))
+    columns = ("--path-column", "where", "--label-column", "what")
+    words = ("evaluate", run, shapes / "labels.csv", *columns, "--json")
+    assert json.loads(tellapart(*words).stdout)["n"] == 36
+    dropped = json.loads(tellapart("clean", shapes / "labels.csv", "--list", "--json").stdout)
+    assert dropped["edits"] == []
+    (shapes / "plan.csv").write_text(f"take,action,path,value\nyes,drop,{first_of(shapes / 'circle')},\n")
+    cleaned = tellapart(
+        "clean", shapes / "labels.csv", "--plan", shapes / "plan.csv", "--path-column", "where", "--label-column", "what"
+    )
+    assert cleaned.returncode == 0, cleaned.stderr
+    assert json.loads(tellapart(*words).stdout)["n"] == 35
+    assert json.loads(tellapart(*words, "--edits", "none").stdout)["n"] == 36
+    alone = tellapart("evaluate", run, "--edits", "none")
+    assert alone.returncode == 2
+    assert "columns and edits are chosen for other pictures" in alone.stderr
 
 
 def test_a_table_is_trained_on_and_resumed(tellapart, shapes: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tellapart.cleaning import clean, list_edits, undo
 from tellapart.data import ImageTable, edited
@@ -179,6 +180,22 @@ def test_findings_are_applied_by_their_kinds(tellapart, sample: Sample, tmp_path
     assert len(facts["edits"]) >= sum(one.kind in ("truncated", "empty", "text", "html") for one in sample.planted)
     again = json.loads(tellapart("clean", data, "--apply", "copies,broken", "--json").stdout)
     assert again["n_written"] == 0
+
+
+def test_kinds_that_contradict_each_other_are_applied_together(data: Path, table: ImageTable) -> None:
+    """Two near copies of a circle among the squares: one kind relabels both, the other drops one of them."""
+    with Image.open(table.paths[0]) as circle:
+        for side_px in (150, 200):
+            circle.convert("RGB").resize((side_px, side_px)).save(data / "square" / f"circle {side_px}.jpg")
+    done = clean(data, apply=["mixed_labels", "near_copies"])
+    assert sorted((edit.action, Path(edit.path).name, edit.value) for edit in done.written) == [
+        ("drop", "circle 150.jpg", ""),
+        ("relabel", "circle 200.jpg", "circle"),
+        ("relabel", Path(table.paths[0]).name, "circle"),
+    ]
+    assert done.notes[0] == (
+        "1 of the relabels that mixed_labels proposes gave way to near_copies, which decides otherwise about the same pictures"
+    )
 
 
 def test_an_unknown_kind_suggests_the_nearest(tellapart, data: Path) -> None:

@@ -99,6 +99,29 @@ def test_labels_must_be_as_many_as_paths(pictures: list[str]) -> None:
         ImageClassifier(size=96).fit(pictures[:5], ["circle"] * 2 + ["square"] * 2)
 
 
+def test_a_column_of_labels_is_a_list_of_labels(fitted: ImageClassifier, pictures: list[str], labels: list[str]) -> None:
+    estimator = ImageClassifier(size=96).fit(pictures, np.array(labels)[:, None])
+    assert estimator.classes_.tolist() == ["circle", "square", "triangle"]
+    assert estimator.predict(pictures).tolist() == fitted.predict(pictures).tolist()
+
+
+@pytest.mark.parametrize(
+    ("y", "text"),
+    [
+        (np.eye(3), r"y has the shape \(3, 3\); give one label a picture, \(N,\). One-hot rows: y\.argmax\(1\)"),
+        (np.array("a"), r"y has the shape \(\)"),
+        ([["a"], ["a", "b"], ["c"]], "y is no column of labels; give one label a picture"),
+        (["a", float("nan"), "b"], r"1 labels are missing \(None or NaN\), such as of row 1\. Leave these pictures out\."),
+        (np.array([[0.0], [np.nan], [np.nan]]), r"2 labels are missing \(None or NaN\), such as of row 1, 2\."),
+        ([None, "a", "b"], r"1 labels are missing \(None or NaN\), such as of row 0\."),
+        (np.array(["a", 1, 2], dtype=object), "the labels are of kinds that cannot be sorted together"),
+    ],
+)
+def test_labels_that_cannot_be_meant(y: object, text: str) -> None:
+    with pytest.raises(DataError, match=text):
+        ImageClassifier(size=96).fit(["1.png", "2.png", "3.png"], y)
+
+
 def test_impossible_options_are_refused_at_fit(pictures: list[str], labels: list[str]) -> None:
     with pytest.raises(CallError, match="unknown fit 'stretch'"):
         ImageClassifier(fit_mode="stretch").fit(pictures, labels)

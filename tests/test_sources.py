@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -64,6 +66,19 @@ def test_predicting_a_container_predicts_each_member(
     refused = tellapart("predict", run_folder, source, "--out", source)
     assert refused.returncode == 2
     assert f"{source} is one of the pictures to predict; nothing is overwritten." in refused.stderr
+
+
+def test_a_folder_of_idx_files_means_each_of_their_pictures(tmp_path: Path) -> None:
+    header = struct.pack(">2xBB3I", 8, 3, 2, 4, 5)
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(header + bytes(40))
+    (tmp_path / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + bytes(40)))
+    (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(struct.pack(">2xBBI", 8, 1, 2) + bytes(2))
+    (tmp_path / "notes.txt").write_text("x")
+    found, skipped = find_pictures([str(tmp_path)])
+    names = ["train-images-idx3-ubyte#0", "train-images-idx3-ubyte#1"]
+    names += ["t10k-images-idx3-ubyte.gz#0", "t10k-images-idx3-ubyte.gz#1"]
+    assert found == [str(tmp_path / name) for name in names]
+    assert [Path(skip.path).name for skip in skipped] == ["notes.txt"]
 
 
 def test_pictures_to_predict_may_be_named_by_a_table(tmp_path: Path, pictures: list[str]) -> None:

@@ -12,9 +12,9 @@ import numpy as np
 from tellapart.checks import DataReport, Evidence, inspect
 from tellapart.checks.copies import exact_copies
 from tellapart.data import ImageTable, edited, fold_numbers, tie
+from tellapart.data.plans import COLUMNS as PLAN_COLUMNS
 from tellapart.data.plans import plan_of
-from tellapart.errors import CallError
-from tellapart.files import write_atomically
+from tellapart.errors import CallError, StorageError
 from tellapart.grouping import near_copies
 from tellapart.inference.glances import scan
 from tellapart.progress import Progress, silent
@@ -23,6 +23,9 @@ from tellapart.training import Embedded, Recipe, embed_table
 from tellapart.training.head import fit_head
 
 N_FOLDS = 5
+PAGE_MARK = b'<meta name="generator" content="tellapart">'
+PLAN_MARK = ",".join(PLAN_COLUMNS).encode()
+MARK_WITHIN = 1024  # bytes from the start
 
 
 def check(
@@ -40,14 +43,14 @@ def check(
     says what looks alike; its features are cached, so that a training afterwards costs seconds.
     Raises CallError for an unknown kind and DataError where there are no pictures to check.
     """
-    table = (
-        source
-        if isinstance(source, ImageTable)
-        else edited(read(source, columns=columns, progress=progress), source, edits=edits)
-    )
+    table = source if isinstance(source, ImageTable) else read(source, columns=columns, progress=progress)
+    table = edited(table, source, edits=edits)
     title = Path(source).resolve().name if isinstance(source, str | Path) else "pictures"
     evidence = gather(table, recipe or Recipe(), progress=progress)
-    return DataReport(title, evidence.table, inspect(evidence, only=only), evidence.table.notes)
+    findings, notes = inspect(evidence, only=only), evidence.table.notes
+    if only:
+        title, notes = f"{title}-{'-'.join(only)}", (*notes, f"looked for {', '.join(only)} alone")
+    return DataReport(title, evidence.table, findings, notes)
 
 
 def write(
@@ -58,14 +61,27 @@ def write(
     Raises CallError where one would take the place of something else than such a page or plan.
     """
     page = out or Path("runs") / f"check-{report.title}.html"
-    written = {"report": page, **({"plan": plan} if plan else {})}
-    for path, suffix in zip(written.values(), (".html", ".csv"), strict=False):
-        if path.suffix.lower() != suffix:
-            raise CallError(f"{path} does not end in {suffix}; nothing is overwritten by mistake. Choose another name.")
-    report.write_html(page, progress=progress)
+    _refuse_other(page, ".html", PAGE_MARK)
     if plan:
-        write_atomically(plan, plan_of(report.findings).to_csv().encode(errors="surrogateescape"))
-    return {name: str(path) for name, path in written.items()}
+        _refuse_other(plan, ".csv", PLAN_MARK)
+        plan_of(report.findings).write(plan)
+    report.write_html(page, progress=progress)
+    return {"report": str(page), **({"plan": str(plan)} if plan else {})}
+
+
+def _refuse_other(path: Path, suffix: str, mark: bytes) -> None:
+    """Raise CallError where `path` has another suffix, or holds something that is not an earlier one of ours."""
+    if path.suffix.lower() != suffix:
+        raise CallError(f"{path} does not end in {suffix}. Choose another name.")
+    try:
+        with path.open("rb") as file:
+            start = file.read(MARK_WITHIN)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror}. Choose another place.") from error
+    if mark not in start:
+        raise CallError(f"{path} is there already and is not ours; nothing is overwritten. Choose another name.")
 
 
 def gather(table: ImageTable, recipe: Recipe, *, progress: Progress = silent) -> Evidence:
@@ -73,26 +89,27 @@ def gather(table: ImageTable, recipe: Recipe, *, progress: Progress = silent) ->
     embedded = embed_table(table, recipe, progress=progress)
     glances = scan(embedded.table, progress=progress)
     embedded = replace(embedded, table=embedded.table.without(glances.failures))  # what broke in between
-    copies = near_copies(embedded.table, embedded, glances)
+    copies = near_copies(embedded.table, embedded, glances, progress=progress)
     tied = tie(embedded.table, ((pair.first, pair.second) for pair in copies))
     features = embedded.features.of(tied)
+    folds = None if tied.multi_label or len(tied.classes) < 2 else fold_numbers(tied, n_folds=N_FOLDS, seed=recipe.seed)
     return Evidence(
         table=embedded.table,
         glances=glances.of(tied),
         features=features,
         n_embedding=embedded.backbone.blocks[0],
         copies=tuple(sorted((*exact_copies(tied), *copies), key=lambda pair: (pair.first, pair.second))),
-        fold_probabilities=_fold_probabilities(tied, features, embedded, recipe),
+        fold_probabilities=_fold_probabilities(tied, folds, features, embedded, recipe),
         split_probabilities=_split_probabilities(tied, features, embedded, recipe),
+        folds=folds,
     )
 
 
-def _fold_probabilities(table: ImageTable, features: np.ndarray, embedded: Embedded, recipe: Recipe) -> np.ndarray | None:
+def _fold_probabilities(
+    table: ImageTable, folds: np.ndarray | None, features: np.ndarray, embedded: Embedded, recipe: Recipe
+) -> np.ndarray | None:
     """(N, K) from heads that had seen neither the picture nor its copies; None where there is nothing to tell apart."""
-    if table.multi_label or len(table.classes) < 2:
-        return None
-    folds = fold_numbers(table, n_folds=N_FOLDS, seed=recipe.seed)
-    if len(np.unique(folds)) < 2:
+    if folds is None or len(np.unique(folds)) < 2:
         return None
     head = fit_head(features, table.codes, folds, n_classes=len(table.classes), blocks=embedded.backbone.blocks, seed=recipe.seed)
     return head.fold_probabilities

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -115,7 +116,11 @@ def clean(
     after = table.with_edits(read_journal(path).edits if plan is not None else written)
     nothing = () if rows else ("nothing was taken: the plan has no row that says yes" if plan is not None else NO_PROPOSALS,)
     return Cleaning(
-        path, written, len(rows) - len(written), after.account(), (*nothing, *impossible, *_added_notes(table, after))
+        path,
+        written,
+        len(rows) - len(written),
+        after.account(),
+        (*nothing, *_gave_way(chosen), *impossible, *_added_notes(table, after)),
     )
 
 
@@ -161,7 +166,17 @@ def _proposed(
     for kind in set(kinds) - set(KIND_NAMES):
         raise unknown_name("kind of finding", kind, KIND_NAMES)
     report = check(source, columns=columns, edits=path if path.is_file() else NO_EDITS, only=kinds, progress=progress)
-    return plan_of(report.findings, take=kinds), report.table
+    contents = dict(zip(report.table.paths, report.table.sha256, strict=True))
+    return plan_of(report.findings, take=kinds, contents=contents), report.table
+
+
+def _gave_way(plan: Plan) -> tuple[str, ...]:
+    """Notes on what was asked for and not taken, since another finding decides otherwise about the same pictures."""
+    counts = Counter((row.kind, row.proposal.action, row.gives_way_to) for row in plan.rows if row.gives_way_to)
+    return tuple(
+        f"{n} of the {action}s that {kind} proposes gave way to {other}, which decides otherwise about the same pictures"
+        for (kind, action, other), n in counts.items()
+    )
 
 
 def _hashes_of(table: ImageTable, source: str | Path) -> Callable[[str], str]:

@@ -15,6 +15,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+NAMES_SHOWN = 20
+
 
 class TellapartError(Exception):
     """The work failed. `str(error)` is meant for the user's eyes as it is."""
@@ -67,5 +69,6 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> CallError:
     """The error for a name that is not among `known`; suggests the nearest one."""
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names[:12])}"
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names[:NAMES_SHOWN])}{more}"
     return CallError(f"unknown {what} {name!r}; {hint}")

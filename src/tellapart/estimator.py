@@ -53,11 +53,12 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.seed = seed
 
     def fit(self, X: Sequence[str | Path], y: Sequence[Any]) -> ImageClassifier:
-        """Train on pictures at the paths `X` (N,) with the labels `y` (N,) of any kind that can be sorted.
+        """Train on pictures at the paths `X` (N,) with the labels `y`, (N,) or (N, 1), of any kind that can be sorted.
 
-        Raises DataError where a picture cannot be read (all are named), or fewer than two classes are given.
+        Raises DataError where a picture cannot be read (all are named), labels are missing or of another shape, or fewer than
+        two classes are given.
         """
-        self.classes_, codes = np.unique(np.asarray(y), return_inverse=True)
+        self.classes_, codes = _classes(y)
         names = [f"{code:06d}" for code in range(len(self.classes_))]  # sorted as `classes_` is
         recipe = Recipe(self.arch, self.weights, self.size, self.fit_mode, balance=self.balance, seed=self.seed)
         table = table_of(_paths(X), [names[code] for code in codes])
@@ -82,6 +83,32 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """(N,) labels, of the kind that `fit` was given. Raises DataError where a picture cannot be read."""
         probabilities = self.predict_proba(X)
         return np.asarray(self.classes_[probabilities.argmax(1)])
+
+
+def _classes(y: Sequence[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
+    """The sorted classes (K,), and the class of each row (N,) as a place among them."""
+    try:
+        labels, cells = np.asarray(y), np.asarray(y, dtype=object)  # as text, a NaN would be the class "nan"
+    except ValueError as error:  # rows of unequal lengths
+        raise DataError("y is no column of labels; give one label a picture, (N,)") from error
+    if labels.ndim != 1 and labels.shape[1:] != (1,):
+        raise DataError(f"y has the shape {labels.shape}; give one label a picture, (N,). One-hot rows: y.argmax(1)")
+    missing = [row for row, cell in enumerate(cells.ravel().tolist()) if _is_missing(cell)]
+    if missing:
+        shown = ", ".join(map(str, missing[:SHOWN]))
+        raise DataError(f"{len(missing)} labels are missing (None or NaN), such as of row {shown}. Leave these pictures out.")
+    try:
+        classes, codes = np.unique(labels.ravel(), return_inverse=True)
+    except TypeError as error:
+        raise DataError(f"the labels are of kinds that cannot be sorted together: {error}. Give texts or numbers.") from error
+    return classes, codes
+
+
+def _is_missing(cell: object) -> bool:
+    try:
+        return cell is None or bool(cell != cell)  # NaN and NaT differ from themselves
+    except TypeError:  # pandas.NA will not say
+        return True
 
 
 def _paths(X: Sequence[str | Path]) -> list[str]:

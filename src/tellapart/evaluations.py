@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from tellapart.data import ImageTable
+from tellapart.data import ImageTable, edited
 from tellapart.errors import DataError
 from tellapart.evaluation import Report
 from tellapart.evaluation.judging import judge
@@ -14,8 +15,8 @@ from tellapart.evaluation.openings import count_openings, log_opening, openings_
 from tellapart.evaluation.report import percent
 from tellapart.files import printable
 from tellapart.progress import Progress, silent
-from tellapart.runs import NOTE_TEST, NOTE_VALID, Run, write_report
-from tellapart.sources import read
+from tellapart.runs import Run, part_notes, write_report
+from tellapart.sources import GUESSED, Columns, read
 
 
 @dataclass(frozen=True)
@@ -43,20 +44,31 @@ class Evaluation:
         return "\n".join([f"{self.report.subject}: {self.report.summary()}", *rows, files, *notes, f"report: {self.page}"])
 
 
-def evaluate(run: Run, source: str | Path | None = None, *, progress: Progress = silent) -> Evaluation:
+def evaluate(
+    run: Run,
+    source: str | Path | None = None,
+    *,
+    columns: Columns = GUESSED,
+    edits: str | Path | None = None,
+    progress: Progress = silent,
+) -> Evaluation:
     """How a run's classifier does on its locked test pictures (or validation, where it has none), or on another data set.
 
     Each time that the locked test pictures are judged is logged in the run's folder, and the report says how often it was.
-    Of another data set that is split, its test part is taken, else its validation part, else all of it. The page and
-    figures are written into the run's folder. Raises DataError for labels that the classifier does not know.
+    Another data set is whatever `read` takes, with its `columns` and its journal of `edits`; where it is split, its test part is
+    taken, else its validation part, else all of it. The page and figures are written into the run's folder.
+    Raises DataError for labels that the classifier does not know.
     """
-    table = run.table if source is None else read(Path(source).absolute(), progress=progress)
+    table = run.table
+    if source is not None:
+        path = Path(source).absolute()
+        table = edited(read(path, columns=columns, progress=progress), path, edits=edits)
     part = next((name for name in ("test", "valid") if name in table.splits), "")
     chosen = table.in_split(part) if part else table
     is_locked = source is None and part == "test"
-    notes = _overlap(run, chosen) if source is not None else (NOTE_VALID,)
+    notes = table.notes if source is not None else part_notes(table, part)
     if is_locked:
-        notes = (NOTE_TEST, openings_note(count_openings(run.path)))
+        notes = (*notes, openings_note(count_openings(run.path)))
     words = {"test": "test pictures", "valid": "validation pictures", "": "pictures"}[part]
     facts = {"Files": run.facts["counts"] if source is None else table.account()}
     other = "" if source is None else Path(source).resolve().name
@@ -67,13 +79,20 @@ def evaluate(run: Run, source: str | Path | None = None, *, progress: Progress =
         raise DataError(f"none of the {len(chosen)} pictures can be judged: {reason}. Have they moved? Give their folder.")
     if is_locked:
         log_opening(run.path, n=report.n, accuracy=report.accuracy)
-    page = run.path / (f"evaluation-of-{other}.html" if other else f"evaluation-{part}.html")
+    mark = f"of-{other}-{sha256(bytes(Path(source).resolve())).hexdigest()[:6]}" if source is not None else part
+    page = run.path / f"evaluation-{mark}.html"
+    report = replace(report, notes=(*report.notes, *_overlap(run, chosen, report))) if source is not None else report
     write_report(report, page, progress)
     return Evaluation(run.path, report, page)
 
 
-def _overlap(run: Run, table: ImageTable) -> tuple[str, ...]:
-    """A remark where pictures to be judged were trained on."""
+def _overlap(run: Run, table: ImageTable, report: Report) -> tuple[str, ...]:
+    """A remark where pictures that were judged had been trained on, with the figures of the others."""
     trained = set(run.table.in_split("train").sha256)
-    n_seen = sum(digest in trained for digest in table.sha256)
-    return (f"{n_seen} of these {len(table)} pictures were trained on: of those the accuracy says nothing.",) if n_seen else ()
+    seen = {path for path, digest in zip(table.paths, table.sha256, strict=True) if digest in trained}
+    if not seen:
+        return ()
+    unseen = [row for row, one in enumerate(report.judged) if one.path not in seen]
+    others = replace(report, judged=tuple(report.judged[row] for row in unseen), probabilities=report.probabilities[unseen])
+    of_others = f"of the others: {others.summary()}" if others.n else "there are no others"
+    return (f"{len(seen)} of these {len(table)} pictures were trained on: of those the accuracy says nothing; {of_others}",)

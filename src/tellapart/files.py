@@ -14,6 +14,8 @@ from typing import Any, BinaryIO
 
 from tellapart.errors import BundleError, CallError, StorageError
 
+FORMULA_MARKS = "=+-@'"  # a cell that begins so is computed by spreadsheets; the last is how text is marked
+
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write `content` to `path` so that a reader finds the old file or the new one, never a part of it.
@@ -80,6 +82,16 @@ def refuse_used(folder: Path) -> None:
 def printable(text: str) -> str:
     """Text on one line, fit for a terminal: newlines and control characters as escapes."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def cell_text(text: str) -> str:
+    """A cell of a table that no spreadsheet takes for a formula: folders of strangers may be called =HYPERLINK(...)."""
+    return f"'{text}" if text and text[0] in FORMULA_MARKS else text
+
+
+def text_of_cell(cell: str) -> str:
+    """What `cell_text` made the cell of; any other cell as it is."""
+    return cell[1:] if cell[:1] == "'" and cell[1:] and cell[1] in FORMULA_MARKS else cell
 
 
 def sha256_of(path: str | Path) -> str:

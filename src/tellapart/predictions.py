@@ -15,7 +15,7 @@ from tellapart.errors import CallError, StorageError
 from tellapart.files import printable
 from tellapart.images.containers import container_of
 from tellapart.inference import Prediction
-from tellapart.sources import list_members, list_pictures
+from tellapart.sources import list_folder, list_members
 
 BAR_WIDTH = 12
 BLOCKS = " ▏▎▍▌▋▊▉█"
@@ -25,14 +25,15 @@ MAX_NAME_WIDTH = 60
 def find_pictures(patterns: Sequence[str]) -> tuple[list[str], list[Skipped]]:
     """The pictures that these paths, folders and globs mean, each once, in the order given, and what in them is no picture.
 
-    A file that holds or names pictures (a pixel CSV, an IDX file, a .npy, a tar, a table of paths) means each of them. A path
-    that is named but not there is kept: its prediction will say so. Raises CallError where a folder, file or glob holds none.
+    A file that holds or names pictures (a pixel CSV, an IDX file, a .npy, a tar, a table of paths) means each of them, as does
+    a folder of IDX files or of tars. A path that is named but not there is kept: its prediction will say so. Raises CallError
+    where a folder, file or glob holds none.
     """
     found: dict[str, None] = {}
     skipped: list[Skipped] = []
     for pattern in patterns:
         if os.path.isdir(pattern):
-            pictures, others = list_pictures(pattern)
+            pictures, others = list_folder(pattern)
             skipped += others
         else:
             named = [pattern] if os.path.lexists(pattern) or not glob.has_magic(pattern) else _matches(pattern)

@@ -16,7 +16,7 @@ from typing import Any
 
 from safetensors.numpy import save
 
-from tellapart.data import ImageTable, edited, split, split_like
+from tellapart.data import ImageTable, edited, find_split_leaks, split, split_like
 from tellapart.data.journals import NO_EDITS
 from tellapart.errors import BundleError, CallError, DataError, StorageError
 from tellapart.evaluation import Report
@@ -142,7 +142,11 @@ def train(
         **choices.to_json(),
     }
     write_json(folder / RUN_FILE, begun)
-    return _train_into(folder, table, recipe, choices, begun, clock, progress)
+    try:
+        return _train_into(folder, table, recipe, choices, begun, clock, progress)
+    except DataError:
+        _forget(folder)
+        raise
 
 
 def resume(path: str | Path, *, progress: Progress = silent) -> Run:
@@ -174,13 +178,13 @@ class _Choices:
 
     def to_json(self) -> dict[str, Any]:
         def absolute(path: str | Path | None) -> str | None:
-            return str(path) if path is None or str(path) == NO_EDITS else os.path.abspath(path)
+            return None if path is None else NO_EDITS if str(path) == NO_EDITS else os.path.abspath(path)
 
         return {
             "drop": list(self.drop),
-            "columns": {name: value if value is None else str(value) for name, value in asdict(self.columns).items()},
-            "edits": None if self.edits is None else absolute(self.edits),
-            "split_like": None if self.split_like is None else absolute(self.split_like),
+            "columns": asdict(self.columns) | {"root": absolute(self.columns.root)},
+            "edits": absolute(self.edits),
+            "split_like": absolute(self.split_like),
             "allow_leaks": self.allow_leaks,
         }
 
@@ -225,8 +229,7 @@ def _train_into(
     progress: Progress,
 ) -> Run:
     with clock.of("embed"):
-        open_part = table.take(row for row, name in enumerate(table.splits) if name != "test")
-        embedded = embed_table(open_part, recipe, progress=progress)
+        embedded = embed_table(table, recipe, progress=progress)  # a test part too: its copies in the training must be known
     with clock.of("split"):
         whole = _split_readable(table, embedded, choices, recipe, progress)
     with clock.of("head"):
@@ -272,8 +275,16 @@ def _split_readable(table: ImageTable, embedded: Embedded, choices: _Choices, re
 
 def _judge_valid(classifier: Classifier, whole: ImageTable, files: str, *, title: str, progress: Progress = silent) -> Report:
     """The report on the validation pictures; `files` says where every file of the data went."""
-    valid, subject = whole.in_split("valid"), "validation pictures"
-    return judge(classifier, valid, title=title, subject=subject, facts={"Files": files}, notes=(NOTE_VALID,), progress=progress)
+    valid, subject, notes = whole.in_split("valid"), "validation pictures", part_notes(whole, "valid")
+    return judge(classifier, valid, title=title, subject=subject, facts={"Files": files}, notes=notes, progress=progress)
+
+
+def part_notes(table: ImageTable, part: str) -> tuple[str, ...]:
+    """What a reader of figures on a held-back part must know: how far it was held back."""
+    leaks = [leak.text() for leak in find_split_leaks(table) if (leak.part, leak.held) == ("train", part)]
+    if leaks:
+        return (f"{leaks[0]}, and were trained on, as asked: of these the accuracy says nothing.",)
+    return (NOTE_TEST if part == "test" else NOTE_VALID,)
 
 
 def _read_facts(folder: Path) -> dict[str, Any]:
@@ -333,6 +344,14 @@ def _next_folder(source: Any) -> Path:
     """runs/<name>-<number>, the first that is free, made."""
     name = Path(source).resolve().stem if isinstance(source, str | Path) else "pictures"
     return next(folder for number in count(1) if _claim(folder := Path("runs") / f"{name}-{number}"))
+
+
+def _forget(folder: Path) -> None:
+    """Take away a run that no resuming could finish, unless it holds more than its first note."""
+    with suppress(OSError):
+        if [entry.name for entry in folder.iterdir()] == [RUN_FILE]:
+            (folder / RUN_FILE).unlink()
+            folder.rmdir()
 
 
 def _claim(folder: Path) -> bool:

@@ -18,7 +18,7 @@ MakeEvidence = Callable[..., Evidence]
 
 
 def digest(i: int) -> str:
-    return f"{i:064x}"
+    return f"{i:08x}" * 8  # groups are named after the first digits
 
 
 @pytest.fixture
@@ -31,8 +31,10 @@ def make_evidence() -> MakeEvidence:
         contents: Sequence[int] | None = None,
         paths: Sequence[str] | None = None,
         splits: Sequence[str] | None = None,
+        groups: Sequence[str] | None = None,
         pairs: Sequence[tuple[int, int, float]] = (),
         folds: np.ndarray | None = None,
+        fold_numbers: np.ndarray | None = None,
         held_out: np.ndarray | None = None,
         features: np.ndarray | None = None,
         skipped: tuple[Skipped, ...] = (),
@@ -44,7 +46,7 @@ def make_evidence() -> MakeEvidence:
             tuple(paths or (f"{label}/{i}.jpg" for i, label in enumerate(labels))),
             tuple(digests),
             tuple(labels),
-            ("",) * n,
+            tuple(groups or ("",) * n),
             tuple(splits or ("",) * n),
             ("test",) * n,
             skipped=skipped,
@@ -61,6 +63,6 @@ def make_evidence() -> MakeEvidence:
             CopyPair(first, second, "exact" if digests[first] == digests[second] else "near", score)
             for first, second, score in pairs
         )
-        return Evidence(table, glances, some, some.shape[1], copies, folds, held_out)
+        return Evidence(table, glances, some, some.shape[1], copies, folds, held_out, fold_numbers)
 
     return make

@@ -38,6 +38,24 @@ def test_the_part_that_the_data_bring_counts(make_evidence) -> None:
     assert finding.text.startswith("The test part has 10 pictures")
 
 
+def test_a_class_that_cannot_be_parted_cannot_be_judged(make_evidence) -> None:
+    """The tulips are one file, the daisies of one group, the lilies near copies in a chain; two roses of a hundred are copies."""
+    labels = ["rose"] * 100 + ["tulip"] * 30 + ["daisy"] * 30 + ["lily"] * 30
+    evidence = make_evidence(
+        labels,
+        contents=[*range(100), *[100] * 30, *range(101, 161)],
+        groups=[""] * 130 + ["bed"] * 30 + [""] * 30,
+        pairs=[(0, 1, 0.9), *((row, row + 1, 0.9) for row in range(160, 189))],
+    )
+    (unjudged, judged) = find_too_few(evidence)
+    assert unjudged.text == (
+        "3 classes that cannot be judged: daisy (30), lily (30), tulip (30). "
+        "All pictures of one are copies of one picture or of one group, so that none can be held back."
+    )
+    assert unjudged.score == 1
+    assert judged.text.startswith("A fifth held back")
+
+
 def test_many_small_classes_are_counted(make_evidence) -> None:
     (few, _) = find_too_few(make_evidence([f"c{i}" for i in range(8)] * 2))
     assert few.text.startswith("8 classes with fewer than 20 pictures: c0 (2), c1 (2), c2 (2), c3 (2), c4 (2) and 3 more.")

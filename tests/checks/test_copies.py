@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
-from tellapart.checks.copies import CopyPair, copy_groups, find_copies
+from tellapart.checks.copies import N_NEIGHBOURS, CopyPair, copy_groups, find_copies
 from tellapart.data import ImageTable
 from tellapart.data.table import table_of
 from tellapart.images import GLANCE
@@ -120,6 +120,24 @@ def test_exact_copies_are_linked_to_the_first_and_near_ones_found_once() -> None
 def test_blank_pictures_are_no_copies_unless_exact() -> None:
     table, glances = evidence([Image.new("RGB", (40, 40), (level, 0, 0)) for level in range(0, 200, 10)])
     assert find_copies(table, glances, alike(20), n_embedding=4) == ()
+
+
+def test_pictures_of_low_contrast_do_not_make_all_pairs() -> None:
+    """Fog with noise: 43,475 pairs of the 600 have hashes that are near. And among them stand copies of something."""
+    rng = np.random.default_rng(0)
+    fog = np.zeros(600, GLANCE)
+    fog["width"], fog["height"] = 300, 200
+    fog["thumbnail"] = np.clip(110 + rng.normal(0, 8, (600, 48, 48, 1)), 0, 255)
+    _, scenes = evidence([change(scene(seed)) for seed in range(4) for change in (Image.Image.copy, recompressed)])
+    glances = np.concatenate([fog, scenes])
+    names, empty = tuple(f"{row:064x}" for row in range(len(glances))), ("",) * len(glances)
+    table = ImageTable(names, names, empty, empty, empty, empty)
+    told: list[tuple[str, int, int]] = []
+    found = find_copies(table, glances, None, n_embedding=0, progress=lambda *words: told.append(words))
+    assert [(pair.first, pair.second) for pair in found] == [(row, row + 1) for row in range(600, 608, 2)]
+    what, done, n_compared = told[-1]
+    assert (what, done) == ("comparing", n_compared)
+    assert 600 < n_compared <= N_NEIGHBOURS * len(glances)
 
 
 @pytest.mark.parametrize("n", [0, 1])

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+import io
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from tellapart.checks.files import find_broken, find_wrong_extension
 from tellapart.data import table_of
-from tellapart.data.table import Skipped
+from tellapart.data.table import UNREADABLE, Skipped
+from tellapart.sources import read
 
 
 def test_broken_files_are_findings_with_their_reason(make_evidence) -> None:
     skipped = (
-        Skipped("rose/1.jpg", "the file is empty (0 bytes)", "ab" * 32),
-        Skipped("rose/2.jpg", "cannot be read: Permission denied"),
+        Skipped("rose/1.jpg", "the file is empty (0 bytes)", "ab" * 32, UNREADABLE),
+        Skipped("rose/2.jpg", "cannot be read: Permission denied", kind=UNREADABLE),
         Skipped("rose/notes.txt", "not a picture by its name"),
         Skipped("rose/3.jpg", "dropped by an edit: blurred"),
     )
@@ -32,6 +35,35 @@ def test_what_embedding_could_not_read_is_broken(tmp_path: Path, make_evidence) 
     (finding,) = find_broken(make_evidence([], skipped=unreadable.skipped))
     assert finding.text.endswith("cut.jpg: cannot be decoded: image file is truncated.")
     assert finding.proposals[0].sha256 == table.sha256[0]
+
+
+def test_damaged_shards_and_unlisted_folders_are_broken(make_evidence) -> None:
+    skipped = (
+        Skipped("s-0.tar", "the tar is damaged after its first 2 members: what follows is no header", kind=UNREADABLE),
+        Skipped("rose/deep", "cannot be listed: Permission denied", kind=UNREADABLE),
+        Skipped("s-0.tar#7.jpg", "300 MiB; at most 256 are read", kind=UNREADABLE),
+        Skipped("rose/loop", "a symbolic link that leads back to a folder above it"),
+    )
+    assert [finding.paths[0] for finding in find_broken(make_evidence([], skipped=skipped))] == [
+        "s-0.tar",
+        "rose/deep",
+        "s-0.tar#7.jpg",
+    ]
+
+
+def test_what_a_damaged_shard_lost_is_broken(tmp_path: Path, make_evidence) -> None:
+    path = tmp_path / "s.tar"
+    with tarfile.open(path, "w") as shard:
+        for number in range(3):
+            for suffix, content in (("jpg", b"x" * 600), ("cls", b"1")):
+                info = tarfile.TarInfo(f"{number}.{suffix}")
+                info.size = len(content)
+                shard.addfile(info, io.BytesIO(content))
+    content = path.read_bytes()
+    path.write_bytes(content[: 512 * 10] + b"damage" * 100 + content[512 * 10 + 600 :])
+    (finding,) = find_broken(make_evidence([], skipped=read(path).skipped))
+    assert finding.paths == (str(path),)
+    assert "the tar is damaged after its first 4 members" in finding.text
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,27 @@ def test_the_surest_comes_first(make_evidence) -> None:
     assert [finding.paths[0] for finding in found] == ["rose/5.jpg", "rose/3.jpg"]
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_a_class_that_its_judge_had_never_seen_is_not_condemned(make_evidence, known: bool) -> None:
+    """All daisies are of one group, so the head that judged them knew none."""
+    labels = ["rose"] * 6 + ["tulip"] * 6 + ["daisy"] * 3
+    probabilities = np.array([[0, 0.9, 0.1]] * 6 + [[0, 0.1, 0.9]] * 6 + [[0, 0.95, 0.05]] * 3, np.float32)
+    probabilities[2] = 0, 0.02, 0.98
+    numbers = np.array([0, 1, 2] * 4 + [1] * 3) if known else None
+    groups = [""] * 12 + ["one plant"] * 3
+    found = find_wrong_labels(make_evidence(labels, groups=groups, folds=probabilities, fold_numbers=numbers))
+    assert [finding.paths for finding in found] == [("rose/2.jpg",)]
+
+
+def test_a_class_that_no_head_knew_sets_no_threshold(make_evidence) -> None:
+    """What daisies get by heads without daisies is near nothing: nearly all pictures would reach it."""
+    labels = ["rose"] * 6 + ["tulip"] * 6 + ["daisy"] * 3
+    probabilities = np.array([[0.02, 0.9, 0.08]] * 6 + [[0.02, 0.08, 0.9]] * 6 + [[0.01, 0.9, 0.09]] * 3, np.float32)
+    probabilities[2] = 0.55, 0.35, 0.1  # most like a daisy, and not enough like a tulip
+    numbers = np.array([0, 1, 2] * 4 + [1] * 3)
+    assert find_wrong_labels(make_evidence(labels, folds=probabilities, fold_numbers=numbers)) == []
+
+
 def test_without_probabilities_nothing_is_said(make_evidence) -> None:
     assert find_wrong_labels(make_evidence(["rose", "tulip"])) == []
     assert find_wrong_labels(make_evidence([], folds=np.zeros((0, 0), np.float32))) == []

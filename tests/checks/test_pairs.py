@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tellapart.checks import pairs as module
 from tellapart.checks.neighbours import approximate_pairs
-from tellapart.checks.pairs import hamming_pairs, similar_pairs
+from tellapart.checks.pairs import hamming_pairs, nearest_hamming_pairs, similar_pairs
 from tellapart.errors import CallError
 
 HASHES = st.integers(0, 2**64 - 1)
@@ -67,6 +67,51 @@ def test_equal_hashes_are_linked_to_their_first() -> None:
 def test_other_radii_are_refused(radius: int) -> None:
     with pytest.raises(CallError, match=f"radius {radius}: hashes are compared within 0 to 6 bits"):
         hamming_pairs(np.zeros(2, np.uint64), radius=radius)
+    with pytest.raises(CallError, match=f"radius {radius}: hashes are compared within 0 to 6 bits"):
+        nearest_hamming_pairs(np.zeros((2, 1), np.uint64), radius=radius, max_neighbours=1)
+
+
+@settings(deadline=None)
+@given(
+    seeds=st.lists(HASHES, min_size=1, max_size=4),
+    changed=st.lists(st.tuples(st.integers(0, 3), st.lists(st.integers(0, 63), max_size=8)), max_size=16),
+    max_neighbours=st.integers(1, 20),
+)
+def test_the_nearest_hashes_are_those_found_by_looking(
+    seeds: list[int], changed: list[tuple[int, list[int]]], max_neighbours: int
+) -> None:
+    hashes = list(seeds)
+    for number, bits in changed:
+        value = seeds[number % len(seeds)]
+        for bit in bits:
+            value ^= 1 << bit
+        hashes.append(value)
+    hashes = list(dict.fromkeys(hashes))
+    near = near_by_looking(hashes, 6)
+    apart = {pair: (hashes[pair[0]] ^ hashes[pair[1]]).bit_count() for pair in near}
+    found = as_set(nearest_hamming_pairs(np.array(hashes, np.uint64)[:, None], radius=6, max_neighbours=max_neighbours))
+    assert found <= near
+    assert len(found) <= max_neighbours * len(hashes)
+    for row in range(len(hashes)):
+        own = sorted(bits for pair, bits in apart.items() if row in pair)
+        kept = sorted(apart[pair] for pair in found if row in pair)
+        assert kept[:max_neighbours] == own[:max_neighbours]
+
+
+def test_a_view_of_one_near_a_view_of_the_other_is_enough() -> None:
+    hashes = np.array([[1, 2**40], [2**50 - 1, 3], [2**64 - 1, 2**63 - 2**20], [1, 2**40]], np.uint64)
+    assert as_set(nearest_hamming_pairs(hashes, radius=6, max_neighbours=4)) == {(0, 1), (0, 3)}
+    assert nearest_hamming_pairs(np.empty((0, 2), np.uint64), radius=6, max_neighbours=4).shape == (0, 2)
+
+
+def test_crowded_hashes_make_few_pairs() -> None:
+    """Each of 3,000 has 2 bits or so: 1,096,858 pairs are near."""
+    bits = np.random.default_rng(0).random((3000, 64)) < 0.03
+    hashes = np.packbits(bits, axis=1).view(np.uint64)
+    found = nearest_hamming_pairs(hashes, radius=6, max_neighbours=8)
+    assert len(found) <= 8 * 3000
+    apart = np.bitwise_count(hashes[found[:, 0], 0] ^ hashes[found[:, 1], 0])
+    assert apart.mean() < 2.5
 
 
 def clustered(n: int, width: int, *, seed: int = 0) -> np.ndarray:

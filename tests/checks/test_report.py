@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tellapart.checks import CHECKS, KIND_NAMES, DataReport, Evidence, Finding, inspect
@@ -58,6 +60,31 @@ def test_no_pictures(make_evidence) -> None:
     found = inspect(make_evidence([]))
     assert [finding.kind for finding in found] == ["too_few"]
     assert DataReport("void", make_evidence([]).table, found).summary == "1 finding of 1 kind in 0 pictures of 0 classes"
+
+
+SMALL = {
+    "one picture": {"labels": ["rose"]},
+    "one class": {"labels": ["rose"] * 80},
+    "a picture of each class": {"labels": ["rose", "tulip"]},
+    "one file under two labels": {"labels": ["rose", "tulip"] * 40, "contents": [0] * 80},
+    "one group": {"labels": ["rose", "tulip"] * 40, "groups": ["bush"] * 80},
+    "a class in one group": {"labels": ["rose", "tulip"] * 40, "groups": ["bush", ""] * 40},
+    "all alike": {"labels": ["rose", "tulip"] * 40, "features": np.ones((80, 8), np.float16), "thumbnail": 0},
+    "nothing to train on": {"labels": ["rose", "tulip"] * 40, "splits": ["valid", "test"] * 40, "groups": ["bush"] * 80},
+}
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("name", SMALL)
+def test_no_finder_fails_on_little(make_evidence, name: str, check: Callable[[Evidence], list[Finding]]) -> None:
+    given = SMALL[name]
+    labels, contents = given["labels"], given.get("contents", range(80))
+    pairs = [(0, row, 1.0) for row in range(1, len(labels)) if contents[row] == contents[0]]
+    n_classes = len(set(labels))
+    uniform = np.full((len(labels), n_classes), 1 / n_classes, np.float32)
+    for probabilities in (None, uniform):
+        evidence = make_evidence(pairs=pairs, folds=probabilities, held_out=probabilities, **given)
+        assert all(0 <= finding.score <= 1 for finding in check(evidence))
 
 
 def test_json_holds_everything(report: DataReport) -> None:

@@ -66,6 +66,13 @@ def test_one_class_has_no_shortcut(make_evidence) -> None:
     assert find_shortcuts(make_evidence(["rose"] * 50)) == []
 
 
+def test_what_cannot_be_parted_has_no_shortcut(make_evidence) -> None:
+    labels = ["night"] * 20 + ["noon"] * 20
+    fields = {"format": [b"PNG"] * 20 + [b"JPEG"] * 20}
+    assert find_shortcuts(make_evidence(labels, **fields))
+    assert find_shortcuts(make_evidence(labels, groups=["one evening"] * 40, **fields)) == []
+
+
 def test_values_are_judged_on_folds_that_were_not_seen() -> None:
     values = np.arange(100).astype("S4")  # each value once: learnt by heart, it says nothing of the others
     votes = held_out_votes(values, np.arange(100) % 2, np.arange(100) % 5)

@@ -104,6 +104,19 @@ def test_what_stands_already_is_not_written_again(tmp_path: Path) -> None:
     assert len({edit.id for edit in read_journal(path).edits}) == 5
 
 
+def test_what_is_decided_last_stands(tmp_path: Path) -> None:
+    path = tmp_path / EDITS_FILE
+    written = append_edits(path, proposed(("relabel", 1, "a"), ("relabel", 1, "b"), ("group", 1, "g"), ("relabel", 1, "a")))
+    assert [edit.value for edit in written] == ["a", "b", "g", "a"]
+    assert [edit.value for edit in read_journal(path).standing] == ["g", "a"]
+    assert append_edits(path, proposed(("relabel", 1, "a"), ("group", 1, "g"))) == ()
+
+
+def test_no_edits_make_no_journal(tmp_path: Path) -> None:
+    assert append_edits(tmp_path / "new" / EDITS_FILE, []) == ()
+    assert not (tmp_path / "new").exists()
+
+
 def test_an_edit_is_undone_by_its_id(tmp_path: Path) -> None:
     path = tmp_path / EDITS_FILE
     first, second = append_edits(path, proposed(("drop", 1, ""), ("drop", 2, "")))

@@ -26,6 +26,7 @@ class Found:
     proposals: tuple[Proposal, ...] = ()
     score: float = 0.5
     text: str = "seen"
+    paths: tuple[str, ...] = ()
 
 
 FINDINGS = (
@@ -61,10 +62,72 @@ def test_findings_become_rows_and_only_what_is_sure_is_taken() -> None:
     assert [row.kind for row in plan_of(FINDINGS, take=["wrong_label"]).taken()] == ["wrong_label"]
 
 
-def test_a_drop_of_exact_copies_keeps_one_of_them() -> None:
-    """The edit goes by content, and the copy to keep has the same."""
-    plan = plan_of([Found("copies", (Proposal("2.jpg", A, "drop"), Proposal("3.jpg", A, "drop")))])
-    assert [row.proposal for row in plan.taken()] == [Proposal("2.jpg", A, "drop", KEEP_ONE)]
+# Findings that contradict each other ---------------------------------------------------------------------------------
+
+DROP_A, DROP_B = Proposal("a.jpg", A, "drop"), Proposal("b.jpg", B, "drop")
+NEAR = Found("near_copies", (DROP_B,), paths=("a.jpg", "b.jpg"))
+
+
+def outcome(*findings: Found, take: tuple[str, ...] = (), **contents: str) -> list[tuple[str, bool, str]]:
+    """For each row its kind, whether it is taken and what it gives way to; what is taken must not contradict itself."""
+    plan = plan_of(findings, take=take or {finding.kind for finding in findings}, contents=contents)
+    assert len(plan.taken()) == sum(row.take for row in plan.rows)
+    return [(row.kind, row.take, row.gives_way_to) for row in plan.rows]
+
+
+def test_a_drop_settles_a_relabel_of_the_same_content() -> None:
+    wrong = Found("wrong_label", (Proposal("b.jpg", B, "relabel", "cat"), Proposal("a.jpg", A, "relabel", "cat")))
+    assert outcome(wrong, NEAR) == [("wrong_label", False, "near_copies"), ("wrong_label", True, ""), ("near_copies", True, "")]
+    assert outcome(wrong, NEAR, take=("wrong_label",)) == [("wrong_label", True, "")] * 2 + [("near_copies", False, "")]
+
+
+@pytest.mark.parametrize("action", ["relabel", "group"])
+def test_the_graver_finding_goes_first(action: str) -> None:
+    first, other = (Found(kind, (Proposal("a.jpg", A, action, kind),)) for kind in ("mixed_labels", "wrong_label"))
+    assert outcome(first, other) == [("mixed_labels", True, ""), ("wrong_label", False, "mixed_labels")]
+
+
+def test_a_group_and_one_of_several_copies_go_with_a_drop() -> None:
+    others = Found("shortcut", (Proposal("b.jpg", B, "group", "g"),)), Found("copies", (Proposal("b.jpg", B, "drop", KEEP_ONE),))
+    assert [taken for _, taken, _ in outcome(*others, NEAR)] == [True] * 3
+
+
+@pytest.mark.parametrize("kind", ["leak", "blurred"])
+def test_two_kinds_never_drop_both_sides_of_a_pair(kind: str) -> None:
+    """Whichever stands first in the report, and though the other names the kept picture by another copy of its file."""
+    other = Found(kind, (Proposal("copy of a.jpg", A, "drop"),))
+    expected = [(kind, True, ""), ("near_copies", False, kind)]
+    assert outcome(other, NEAR, **{"a.jpg": A, "b.jpg": B}) == expected
+    assert outcome(NEAR, other, **{"a.jpg": A, "b.jpg": B}) == expected[::-1]
+    assert outcome(Found(kind, (DROP_A,)), NEAR) == expected
+
+
+def test_what_near_copies_keep_no_other_near_copies_drop() -> None:
+    """One content under two labels is in two groups."""
+    other = Found("near_copies", (DROP_A,), paths=("c.jpg", "a.jpg"))
+    assert outcome(NEAR, other, **{"a.jpg": A}) == [("near_copies", True, ""), ("near_copies", False, "near_copies")]
+
+
+PROPOSALS = st.builds(
+    Proposal,
+    st.sampled_from("abc"),
+    st.sampled_from([A, B]),
+    st.sampled_from(["drop", "relabel", "group"]),
+    st.sampled_from("xy"),
+).map(lambda one: Proposal(one.path, one.sha256, one.action, "" if one.action == "drop" else one.value))
+
+
+@given(st.lists(st.tuples(st.sampled_from(["leak", "near_copies", "wrong_label"]), st.lists(PROPOSALS, max_size=3)), max_size=5))
+@settings(deadline=None)
+def test_what_findings_propose_never_contradicts_itself(listed: list[tuple[str, list[Proposal]]]) -> None:
+    findings = [
+        Found(kind, tuple(proposals), paths=(str(place), *(one.path for one in proposals)))
+        for place, (kind, proposals) in enumerate(listed)
+    ]
+    plan_of(findings, take={"leak", "near_copies", "wrong_label"}).taken()
+
+
+# Files ---------------------------------------------------------------------------------------------------------------
 
 
 def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -84,6 +147,12 @@ def test_a_plan_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="cannot write"):
         plan_of(FINDINGS).write(tmp_path / "file" / "plan.csv")
+
+
+def test_names_that_are_no_unicode_come_back_and_others_with_them(tmp_path: Path) -> None:
+    (row,) = plan_of([Found("blank", (Proposal("b\udce4r/1.jpg", A, "relabel", "Bär"),))]).rows
+    Plan((row,)).write(tmp_path / "plan.csv")
+    assert read_plan(tmp_path / "plan.csv").rows[0].proposal == row.proposal
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12).map(str.strip)

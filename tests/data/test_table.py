@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tellapart.data import ImageTable, Skipped, table_of
-from tellapart.data.table import COLUMNS
+from tellapart.data.table import COLUMNS, UNREADABLE
 from tellapart.errors import CallError, DataError
 
 MakeTable = Callable[..., ImageTable]
@@ -59,7 +59,7 @@ def test_contents_that_cannot_be_read_go_to_the_skipped(make_table: MakeTable) -
     kept = table.without({table.sha256[0]: "cannot be decoded: truncated"})
     assert kept.paths == ("a/1.jpg",)
     assert kept.skipped == tuple(
-        Skipped(path, "cannot be decoded: truncated", table.sha256[0]) for path in ("a/0.jpg", "a/2.jpg")
+        Skipped(path, "cannot be decoded: truncated", table.sha256[0], UNREADABLE) for path in ("a/0.jpg", "a/2.jpg")
     )
     assert kept.account() == "3 files = 1 kept + 2 cannot be decoded"
 
@@ -81,8 +81,8 @@ def test_a_table_of_a_list(tmp_path: Path) -> None:
     )
     assert (table.labels, table.splits, table.sources) == (("a", "c"), ("train", "test"), ("list", "list"))
     assert table.skipped == (
-        Skipped(paths[1], "cannot be read: No such file or directory"),
-        Skipped(paths[3], "cannot be read: embedded null byte"),
+        Skipped(paths[1], "cannot be read: No such file or directory", kind=UNREADABLE),
+        Skipped(paths[3], "cannot be read: embedded null byte", kind=UNREADABLE),
     )
 
 

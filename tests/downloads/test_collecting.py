@@ -266,6 +266,16 @@ def test_a_server_that_asks_for_a_long_pause_is_left_alone(server: Server, tmp_p
     assert server.asked["/a.jpg"] == 1
 
 
+@pytest.mark.parametrize("asked", ["9" * 400, "86401", "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_pause_without_measure_is_told_in_words(asked: str, server: Server, tmp_path: Path) -> None:
+    async def busy(request: Request) -> None:
+        await request.answer(b"", status="503 Service Unavailable", Retry_After=asked)
+
+    ((_, outcome),) = run([server.on("/a.jpg", busy)], tmp_path / "data").rows
+    assert outcome.error == "the server answers 503 (service unavailable) and asks to wait more than a day"
+    assert server.asked["/a.jpg"] == 1
+
+
 def test_a_host_is_asked_only_so_often_at_once(server: Server, tmp_path: Path) -> None:
     async def slowly(request: Request) -> None:
         await asyncio.sleep(0.01)
@@ -277,18 +287,21 @@ def test_a_host_is_asked_only_so_often_at_once(server: Server, tmp_path: Path) -
     assert server.most_at_once == 3
 
 
-def test_a_reply_that_is_compressed_unasked_unfolds_within_the_limit(server: Server, tmp_path: Path) -> None:
-    def zipped(content: bytes, encoding: str = "gzip"):
-        body = gzip.compress(content)
-
+def test_a_reply_that_is_compressed_unasked_is_refused_folded(server: Server, tmp_path: Path) -> None:
+    def sent(body: bytes, **headers: str):
         async def send(request: Request) -> None:
-            await request.answer(body, Content_Encoding=encoding)
+            await request.answer(body, **headers)
 
         return send
 
-    links = [server.on("/a", zipped(jpeg(1))), server.on("/bomb", zipped(b"\0" * 10**7)), server.on("/br", zipped(b"", "br"))]
+    bomb = gzip.compress(b"\0" * 10**7)
+    links = [server.on("/bomb", sent(bomb, Content_Encoding="gzip")), server.on("/br", sent(b"", Content_Encoding="br"))]
+    links += [server.on("/twice", sent(bomb, Content_Encoding="identity", content_encoding="GZIP"))]
+    links += [server.on("/plain", sent(jpeg(1), Content_Encoding="Identity"))]
     made = run(links, tmp_path / "data")
-    assert [outcome.status for _, outcome in made.rows] == ["kept", "too_large", "encoded"]
+    assert [outcome.status for _, outcome in made.rows] == ["encoded", "encoded", "encoded", "kept"]
+    assert made.rows[0][1].error == "the reply is compressed ('gzip') although it was asked for as it is"
+    assert server.asked["/bomb"] == 1
 
 
 def test_requests_ask_for_no_compression_and_send_no_cookies(server: Server, tmp_path: Path) -> None:

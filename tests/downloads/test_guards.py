@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from tellapart.downloads.collecting import collect
 from tellapart.downloads.fetching import Limits
-from tellapart.downloads.guards import Guard, PinnedNames, is_public, is_single
+from tellapart.downloads.guards import Guard, PinnedNames, is_public, may_be_own
 from tellapart.downloads.lists import Entry
 from tellapart.errors import LinkError
 
 from .conftest import QUICK, Request, Server, is_loopback, jpeg
 
 NOT_PUBLIC = """
+192.0.0.9 192.0.0.192
 0.0.0.0 0.1.2.3 10.0.0.1 10.255.255.255 100.64.0.1 100.100.100.200 127.0.0.1 127.255.255.254 169.254.169.254 172.16.0.1
 172.31.255.255 192.0.0.1 192.0.2.1 192.88.99.1 192.168.0.1 198.18.0.1 198.51.100.1 203.0.113.1 224.0.0.1 239.255.255.255
 240.0.0.1 255.255.255.255 168.63.129.16 :: ::1 ::2 ::127.0.0.1 ::ffff:127.0.0.1 ::ffff:10.0.0.1 ::ffff:169.254.169.254
@@ -41,9 +42,64 @@ def test_other_addresses_are_public(address: str) -> None:
     assert is_public(ip_address(address))
 
 
-def test_a_private_server_of_ones_own_may_be_allowed_but_not_many_at_once() -> None:
-    assert [is_single(ip_address(text)) for text in ("127.0.0.1", "192.168.0.1", "fe80::1")] == [True] * 3
-    assert [is_single(ip_address(text)) for text in ("0.0.0.0", "::", "224.0.0.1", "ff02::1", "255.255.255.255")] == [False] * 5
+OWN = "127.0.0.1 10.0.0.1 172.16.0.1 192.168.0.1 100.64.0.1 ::1 fd12:3456::1 ::ffff:10.0.0.1 64:ff9b::a00:1".split()
+NEVER = """
+169.254.169.254 169.254.0.1 ::ffff:169.254.169.254 64:ff9b::a9fe:a9fe 2002:a9fe:a9fe:: fe80::1 168.63.129.16 192.0.0.192
+100.100.100.200 fd00:ec2::254 fd20:ce::254 0.0.0.0 :: 224.0.0.1 ff02::1 255.255.255.255 240.0.0.1 192.0.2.1
+""".split()
+
+
+@pytest.mark.parametrize("address", OWN)
+def test_a_server_of_ones_own_lies_at_a_private_address(address: str) -> None:
+    assert may_be_own(ip_address(address))
+
+
+def shown(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+@pytest.mark.parametrize("address", NEVER)
+def test_link_local_addresses_and_services_of_clouds_are_never_asked(address: str) -> None:
+    """Not even where a list names them and private addresses are allowed: not as text, not as a name's, not as a socket's."""
+    guard = Guard(allow_private=True, resolve=resolver([address])).naming([f"http://{shown(address)}/", "http://evil.test/"])
+    reason = "not a public address, nor one that --allow-private opens"
+    with pytest.raises(LinkError) as as_text:
+        guard.check(f"http://{shown(address)}/")
+    assert str(as_text.value).endswith(reason)
+
+    async def ask() -> str:
+        names = PinnedNames(guard)
+        with pytest.raises(LinkError) as as_name:
+            await names.addresses("evil.test", 80)
+        assert str(as_name.value).endswith(reason)
+        return names.why_not(address, 80)
+
+    assert asyncio.run(ask()).endswith(reason)
+
+
+def test_private_addresses_are_opened_for_the_named_hosts_and_ports_alone() -> None:
+    links = ["http://NAS.local:8080/a", "http://[0:0::1]/", "https://10.0.0.1/", "no link"]
+    guard = Guard(allow_private=True, resolve=resolver(["10.0.0.7"])).naming(links)
+    for link in ("http://[::1]:80/b", "https://10.0.0.1:443/"):
+        assert guard.check(link)
+    reason = "not a public address; --allow-private opens only hosts and ports that your lists name"
+    for link in ("http://10.0.0.1/", "http://[::1]:6379/", "http://10.0.0.7:8080/"):
+        with pytest.raises(LinkError) as error:
+            guard.check(link)
+        assert str(error.value).endswith(reason)
+
+    async def ask() -> None:
+        names = PinnedNames(guard)
+        assert names.why_not("10.0.0.7", 8080) == f"10.0.0.7 is {reason}"
+        assert await names.addresses("nas.local", 8080) == ["10.0.0.7"]
+        assert names.why_not("10.0.0.7", 8080) == ""
+        assert names.why_not("10.0.0.7", 22) == f"10.0.0.7 is {reason}"
+        for host, port in (("nas.local", 22), ("other.local", 8080)):
+            with pytest.raises(LinkError, match=r"resolves to 10\.0\.0\.7, not a public address; --allow-private opens only"):
+                await names.addresses(host, port)
+
+    asyncio.run(ask())
+    assert Guard().naming(links) == Guard()
 
 
 @pytest.mark.parametrize(
@@ -110,7 +166,7 @@ def resolver(*answers: list[str]):
 def test_names_are_resolved_once() -> None:
     async def ask() -> list[list[str]]:
         names = PinnedNames(Guard(resolve=resolver(["93.184.216.34", "10.0.0.1"], ["127.0.0.1"])))
-        return [await names.addresses("example.com") for _ in range(3)]
+        return [await names.addresses("example.com", 80) for _ in range(3)]
 
     assert asyncio.run(ask()) == [["93.184.216.34"]] * 3
 
@@ -127,8 +183,8 @@ def test_a_name_server_that_fails_is_asked_again() -> None:
     async def ask() -> list[str]:
         names = PinnedNames(Guard(resolve=resolve))
         with pytest.raises(OSError, match="try again"):
-            await names.addresses("example.com")
-        return await names.addresses("example.com")
+            await names.addresses("example.com", 80)
+        return await names.addresses("example.com", 80)
 
     assert asyncio.run(ask()) == ["93.184.216.34"]
 
@@ -259,6 +315,24 @@ def test_a_name_that_turns_to_loopback_is_not_followed_there(canary: Server, out
         outside.on(f"/{n}", jpeg(n))
     made = collect([Entry("l", n, link, "x") for n, link in enumerate(links)], tmp_path / "d", limits=QUICK, guard=guard)
     assert made.counts == {"kept": 10, "unreachable": 10}
+    assert canary.n_contacts == 0
+
+
+def test_a_redirect_leads_to_no_private_server_that_no_list_names(
+    canary: Server, outside: Server, server: Server, tmp_path: Path
+) -> None:
+    """With --allow-private, as at a desk: one's own server is asked, and what it or another redirects to is not."""
+    targets = ["http://127.0.0.1", "http://private.test", "http://mapped.test", "http://[::ffff:127.0.0.1]", "http://localhost"]
+
+    async def away(request: Request) -> None:
+        await request.answer(b"", status="302 Found", Location=f"{targets[int(request.path[1:])]}:{canary.port}/secret")
+
+    listed = [server.on("/own.jpg", jpeg(1)), server.on("/0", away)]
+    listed += [outside.on(f"/{n}", away).replace("127.0.0.2", "open.test") for n in range(len(targets))]
+    guard = Guard(is_allowed=OUTSIDE_ONLY.is_allowed, resolve=names, allow_private=True)
+    made = collect([Entry("l", n, link, "x") for n, link in enumerate(listed)], tmp_path / "d", limits=QUICK, guard=guard)
+    assert made.counts == {"kept": 1, "refused": 1 + len(targets)}
+    assert all("opens only hosts and ports that your lists name" in outcome.error for _, outcome in made.rows[1:])
     assert canary.n_contacts == 0
 
 

@@ -46,6 +46,13 @@ def test_rows_come_back_as_they_were(tmp_path: Path, rows) -> None:
     assert read_journal(tmp_path / "j") == rows
 
 
+def test_no_cell_is_a_formula(tmp_path: Path) -> None:
+    row = (Entry("=1.csv", 2, "http://a/1.jpg", "=HYPERLINK(1)", "@cc"), Outcome("kept", "-", path="=HYPERLINK(1)/1.jpg"))
+    write_table(tmp_path / "t.csv", [row])
+    assert "'=1.csv,2,http://a/1.jpg,,'=HYPERLINK(1),kept,'-,,0,0.0,'@cc,'=HYPERLINK(1)/1.jpg" in (tmp_path / "t.csv").read_text()
+    assert read_table(tmp_path / "t.csv") == [row]
+
+
 def test_a_journal_that_was_cut_or_edited_keeps_its_other_lines(tmp_path: Path) -> None:
     for _ in range(2):
         journal = Journal(tmp_path / "j")

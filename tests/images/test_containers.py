@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tellapart.errors import DataError, PictureError
-from tellapart.images import open_picture
+from tellapart.images import containers, open_picture
 from tellapart.images.containers import (
+    arrays,
     container_of,
     digest_of_member,
     exists,
@@ -136,6 +137,19 @@ def test_what_a_hostile_tar_holds_is_named_and_never_read(tmp_path: Path) -> Non
     assert sorted(path.name for path in tmp_path.iterdir()) == ["s.tar", "secret.png"]
 
 
+def test_of_members_of_one_name_the_last_counts_and_the_others_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "s.tar"
+    with tarfile.open(path, "w") as tar:
+        for number in range(10):
+            info = tarfile.TarInfo(f"{'./' * (number // 5)}{number % 5}.png")
+            info.size = len(png(number))
+            tar.addfile(info, BytesIO(png(number)))
+    index = tar_index(path)
+    assert len(index.places) == 5
+    assert index.problems == tuple((f"{n}.png", "a later member of this tar has the same name") for n in range(5))
+    assert open_picture(f"{path}#0.png").getpixel((0, 0)) == (5, 0, 0)
+
+
 def test_sizes_that_lie(tmp_path: Path) -> None:
     shard = make_tar(tmp_path / "s.tar", {"1.png": png(1), "2.png": png(2)})
     content = bytearray(shard.read_bytes())
@@ -233,6 +247,25 @@ def test_a_file_that_holds_no_pictures_has_no_members(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(png(1))
     with pytest.raises(PictureError, match="holds no pictures, so '17' is none"):
         open_picture(f"{tmp_path}/a.jpg#17")
+
+
+def test_files_of_arrays_are_held_up_to_a_bound_of_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containers, "KEPT_BYTES", 2500)
+    monkeypatch.setattr(containers, "_KEPT", {})
+    for name, side in (("a", 10), ("b", 10), ("c", 10), ("large", 100)):
+        np.savez(tmp_path / f"{name}.npz", x=np.zeros((10, side, side), np.uint8))
+
+    def held() -> list[str]:
+        return [Path(path).stem for path, _ in containers._KEPT]
+
+    first = arrays(tmp_path / "a.npz")
+    arrays(tmp_path / "b.npz")
+    assert arrays(tmp_path / "a.npz") is first
+    assert held() == ["b", "a"]
+    arrays(tmp_path / "c.npz")
+    assert held() == ["a", "c"]
+    assert arrays(tmp_path / "large.npz")["x"].values.nbytes == 100_000
+    assert held() == ["large"]
 
 
 def test_threads_share_one_container(tmp_path: Path) -> None:

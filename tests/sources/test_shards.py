@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tellapart.data import Skipped
+from tellapart.data.table import UNREADABLE
 from tellapart.errors import CallError, DataError, TellapartError
 from tellapart.images import open_picture
-from tellapart.sources import Columns, list_members, read
+from tellapart.sources import Columns, list_folder, list_members, read
 from tellapart.sources.shards import expand
 
 MakeFiles = Callable[[Path, Iterable[str]], None]
@@ -75,6 +76,41 @@ def test_a_folder_a_count_and_a_pattern_are_the_same_shards(tmp_path: Path) -> N
     assert read(tmp_path / "shard-*.tar") == folder
 
 
+def test_a_tar_beside_class_folders_is_no_shard(tmp_path: Path, make_files: MakeFiles) -> None:
+    make_files(tmp_path, ["cat/1.png", "cat/2.png", "dog/1.png"])
+    backup = shard(tmp_path / "backup.tar", samples(0))
+    table = read(tmp_path)
+    assert table.counts == {"cat": 2, "dog": 1}
+    assert [(skip.path, skip.reason) for skip in table.skipped] == [(str(backup), "not a picture by its name")]
+
+
+def test_a_folder_without_pictures_beside_shards_changes_nothing(tmp_path: Path) -> None:
+    shard(tmp_path / "shard-0.tar", samples(0))
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "index.json").write_text("{}")
+    assert len(read(tmp_path)) == 3
+
+
+def test_a_picture_that_a_later_member_overrules_is_skipped(tmp_path: Path) -> None:
+    path = shard(tmp_path / "x.tar", samples(0))
+    with tarfile.open(path, "a") as tar:
+        info = tarfile.TarInfo("0000.jpg")
+        info.size = len(jpeg(9))
+        tar.addfile(info, BytesIO(jpeg(9)))
+    table = read(path)
+    assert len(table) == 3
+    assert table.skipped == (Skipped(f"{path}#0000.jpg", "a later member of this tar has the same name"),)
+
+
+def test_a_folder_of_shards_lists_their_pictures(tmp_path: Path) -> None:
+    paths = [shard(tmp_path / f"shard-{number}.tar", samples(2 * number, 2)) for number in range(2)]
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "read.me").write_text("x")
+    found, others = list_folder(tmp_path)
+    assert found == [f"{paths[n // 2]}#{n:04d}.jpg" for n in range(4)]
+    assert [(Path(skip.path).name, skip.reason) for skip in others] == [("read.me", "not a picture by its name")]
+
+
 def test_names_of_shards_may_tell_the_split(tmp_path: Path) -> None:
     for number, part in enumerate(("train-0", "train-1", "val-0", "test")):
         shard(tmp_path / f"{part}.tar", samples(3 * number))
@@ -115,7 +151,7 @@ def test_what_a_shard_to_predict_has_lost_is_named(tmp_path: Path) -> None:
     path.write_bytes(content[: content.index(b"0002.jpg") + 520])
     found, others = list_members(path) or ([], [])
     assert found == [f"{path}#0000.jpg", f"{path}#0001.jpg"]
-    assert others[0] == Skipped(f"{path}#0002.jpg", "cut short: the tar ends before it")
+    assert others[0] == Skipped(f"{path}#0002.jpg", "cut short: the tar ends before it", kind=UNREADABLE)
 
 
 def test_shards_that_cannot_be_used(tmp_path: Path) -> None:

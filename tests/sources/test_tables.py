@@ -14,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tellapart.data import ImageTable, Skipped
+from tellapart.data.table import UNREADABLE
 from tellapart.errors import CallError, DataError, TellapartError
 from tellapart.sources import Columns, list_members, read
 
@@ -184,7 +185,7 @@ def test_what_a_row_lacks_is_named_with_its_number(folder: Path) -> None:
     assert (names(table, folder), table.labels) == (["a/1.png", "b/2.png"], ("cat", "two\nlines"))
     assert table.skipped == (
         Skipped(f"{folder}/a/2.png", "no label: row 4"),
-        Skipped(f"{folder}/a/gone.png", "no such file: row 5"),
+        Skipped(f"{folder}/a/gone.png", "no such file: row 5", kind=UNREADABLE),
         Skipped(f"row 6 of {path}", "no path: row 6"),
         Skipped(f"{folder}/b/1.png", "no label: row 7"),
         Skipped("http://x.org/1.png", "a link, not a file: row 8"),
@@ -361,7 +362,7 @@ def test_a_data_frame(folder: Path) -> None:
 def test_the_pictures_that_a_table_names_need_no_labels(folder: Path) -> None:
     pictures, others = list_members(table_at(folder, "file\na/1.png\na/1.png\nb/gone.png\nb/1.png\n")) or ([], [])
     assert pictures == [f"{folder}/a/1.png", f"{folder}/b/1.png"]
-    assert others == [Skipped(f"{folder}/b/gone.png", "no such file: row 4")]
+    assert others == [Skipped(f"{folder}/b/gone.png", "no such file: row 4", kind=UNREADABLE)]
     assert list_members(folder / "a/1.png") is None
     assert list_members(folder) is None
 

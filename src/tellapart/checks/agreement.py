@@ -8,6 +8,7 @@ import numpy as np
 
 from tellapart.checks.hashes import grey
 from tellapart.checks.placement import MIN_SIDE, SLACK, Placements, drawn_to_fit, local_contrast, place, seen_through, turned
+from tellapart.progress import Progress, silent
 
 MIN_CORRELATION = 0.5  # of a placement that is looked at closely; of 1,800 changed flowers none lay below 0.54
 CHUNK = 1024  # pairs looked at closely at a time: 100 MB
@@ -35,9 +36,9 @@ class Agreements:
         return Agreements(self.placements.take(rows), self.shares[rows], self.whole_shares[rows])
 
 
-def compare(thumbnails: np.ndarray, pairs: np.ndarray) -> Agreements:
+def compare(thumbnails: np.ndarray, pairs: np.ndarray, *, progress: Progress = silent) -> Agreements:
     """How pairs (M, 2) of rows of the (N, S, S, 3) thumbnails agree; only those for which a window is found, in any order."""
-    placements = place(thumbnails, pairs)
+    placements = place(thumbnails, pairs, progress=progress)
     likely = np.flatnonzero(placements.correlations >= MIN_CORRELATION)
     chunks = [likely[start : start + CHUNK] for start in range(0, max(len(likely), 1), CHUNK)]
     found = [_look_closely(thumbnails, placements.take(chunk)) for chunk in chunks]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 
 from tellapart.checks.evidence import Evidence
 from tellapart.checks.findings import Finding, counted
 from tellapart.data import ImageTable
+from tellapart.data.groups import units
 
 IMBALANCED = 3.0  # the largest class over a small one; a guess at where a reader should be told
 FEW_OF_CLASS = 20  # pictures; a guess: a fifth of them held back is a class judged on four
@@ -44,10 +46,29 @@ def find_too_few(evidence: Evidence) -> list[Finding]:
         text += f"{_named(few, table.counts)}. What is said of them rests on a handful."
         score = 1 - table.counts[few[0]] / FEW_OF_CLASS
         found.append(Finding("too_few", (), score, text, "Add pictures, or leave the class out: --drop NAME."))
+    if whole := _unparted(evidence):
+        found.append(_cannot_judge(whole, table.counts))
     n_judged, part = _judged(table)
     if n_judged < FEW_JUDGED:
         found.append(_few_judged(n_judged, part))
     return found
+
+
+def _unparted(evidence: Evidence) -> list[str]:
+    """The classes of several pictures that no split can part."""
+    units_of = defaultdict[str, set[str]](set)
+    for unit, labels in zip(units(evidence.tied), evidence.table.label_sets, strict=True):
+        for label in labels:
+            units_of[label].add(unit)
+    return [name for name, n in evidence.table.counts.items() if n > 1 and len(units_of[name]) == 1]
+
+
+def _cannot_judge(names: list[str], counts: dict[str, int]) -> Finding:
+    text = (
+        f"{counted(len(names), 'class', 'classes')} that cannot be judged: {_named(names, counts)}. "
+        f"All pictures of one are copies of one picture or of one group, so that none can be held back."
+    )
+    return Finding("too_few", (), 1.0, text, "Add other pictures, or leave the class out: --drop NAME.")
 
 
 def _judged(table: ImageTable) -> tuple[int, str]:

@@ -12,13 +12,15 @@ from tellapart.checks.agreement import compare
 from tellapart.checks.changes import changes
 from tellapart.checks.hashes import perceptual_hashes
 from tellapart.checks.neighbours import approximate_pairs
-from tellapart.checks.pairs import hamming_pairs, similar_pairs
+from tellapart.checks.pairs import nearest_hamming_pairs, similar_pairs
 from tellapart.data import ImageTable
+from tellapart.images.glances import THUMBNAIL_PX
+from tellapart.progress import Progress, silent
 
-FINDER = 1  # raise it whenever other pairs are found, so that those kept in the cache are not taken
+FINDER = 2  # raise it whenever other pairs are found, so that those kept in the cache are not taken
 NEAR_BITS = 6  # of 64, between perceptual hashes that propose a pair; the most that is searched exactly
 MIN_COSINE = 0.75  # between embeddings that propose a pair; chosen on docs/near-copies.md
-N_NEIGHBOURS = 8  # proposed for a picture: of 1,800 changed flowers 99 % had the original among the nearest 3
+N_NEIGHBOURS = 8  # proposed by hash, and by embedding: 99 % of 1,800 changed flowers had the original among the nearest 3
 EXACT_ROWS = 100_000  # beyond, embeddings are searched approximately, where usearch is installed: exactly takes minutes
 SAME_SHARE = 0.75  # of the textured blocks, from which two pictures are one; chosen on docs/near-copies.md
 
@@ -33,16 +35,25 @@ class CopyPair:
     score: float  # 0..1: 1 for the same content, else the share of the picture that is found again
 
 
-def find_copies(table: ImageTable, glances: np.ndarray, features: np.ndarray | None, *, n_embedding: int) -> tuple[CopyPair, ...]:
+def find_copies(
+    table: ImageTable,
+    glances: np.ndarray,
+    features: np.ndarray | None,
+    *,
+    n_embedding: int,
+    progress: Progress = silent,
+) -> tuple[CopyPair, ...]:
     """The pairs of rows that are one picture, sorted; several copies of one content are each paired with their first row.
 
     `glances` (N,) of kind `GLANCE` and `features` (N, D) are aligned with the table; the first `n_embedding` columns are
-    compared by cosine. Without features, crops and captions are mostly missed.
+    compared by cosine. Without features, crops and captions are mostly missed. Of pictures with a side below `THUMBNAIL_PX`
+    only exact copies are found: enlarged, different ones agree as well as copies do (a third of Fashion-MNIST did).
     """
     firsts = {digest: row for row, digest in reversed(list(enumerate(table.sha256)))}
     rows = np.sort(np.fromiter(firsts.values(), np.int64, len(firsts)))  # one for each content
+    rows = rows[np.minimum(glances["width"], glances["height"])[rows] >= THUMBNAIL_PX]
     embeddings = None if features is None else features[:, :n_embedding]
-    near = _near_copies(glances, embeddings, rows)
+    near = _near_copies(glances, embeddings, rows, progress)
     return tuple(sorted([*exact_copies(table), *near], key=lambda pair: (pair.first, pair.second)))
 
 
@@ -72,16 +83,17 @@ def copy_groups(n_rows: int, pairs: Iterable[CopyPair]) -> np.ndarray:
     return np.array([root(row) for row in range(n_rows)], np.int64)
 
 
-def _near_copies(glances: np.ndarray, embeddings: np.ndarray | None, rows: np.ndarray) -> list[CopyPair]:
+def _near_copies(glances: np.ndarray, embeddings: np.ndarray | None, rows: np.ndarray, progress: Progress) -> list[CopyPair]:
     """The near copies among these rows: proposed by hash or embedding, confirmed on the thumbnails."""
     thumbnails = glances["thumbnail"]
-    proposals = [_alike(perceptual_hashes(thumbnails)[rows])]
+    hashes = perceptual_hashes(thumbnails)[rows]  # (n, 2): as they are, and mirrored
+    proposals = [nearest_hamming_pairs(hashes, radius=NEAR_BITS, max_neighbours=N_NEIGHBOURS)]
     if embeddings is not None:
         proposals.append(_neighbours(embeddings if len(rows) == len(embeddings) else embeddings[rows]))
     proposed = rows[np.unique(np.concatenate(proposals), axis=0)]  # (M, 2)
     if not len(proposed):
         return []
-    compared = compare(thumbnails, proposed)
+    compared = compare(thumbnails, proposed, progress=progress)
     found = compared.take(compared.shares >= SAME_SHARE)
     pairs = np.sort(np.stack([found.placements.outer, found.placements.inner], 1), 1)
     kinds = changes(thumbnails, np.stack([glances["width"], glances["height"]], 1), found)
@@ -96,11 +108,3 @@ def _neighbours(embeddings: np.ndarray) -> np.ndarray:
     is_approximate = len(embeddings) > EXACT_ROWS and find_spec("usearch") is not None
     search = approximate_pairs if is_approximate else similar_pairs
     return search(embeddings, min_cosine=MIN_COSINE, max_neighbours=N_NEIGHBOURS)
-
-
-def _alike(hashes: np.ndarray) -> np.ndarray:
-    """(M, 2) places whose hashes (N, 2) are near, as they are or one of them mirrored."""
-    pairs = hamming_pairs(hashes.T.ravel(), radius=NEAR_BITS) % len(hashes) if len(hashes) else np.empty((0, 2), np.int64)
-    pairs = np.sort(pairs[pairs[:, 0] != pairs[:, 1]], 1)
-    found: np.ndarray = np.unique(pairs, axis=0)
-    return found

@@ -9,8 +9,8 @@ import numpy as np
 
 from tellapart.checks.evidence import Evidence
 from tellapart.checks.findings import Finding, short_name
-from tellapart.data import Skipped
 from tellapart.data.edits import Proposal
+from tellapart.data.table import UNREADABLE, Skipped
 
 # Suffixes under which programs expect a format, by Pillow's name for it; the first is the one to suggest.
 SUFFIXES = {
@@ -27,12 +27,11 @@ SUFFIXES = {
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
     "JPEG2000": (".jp2", ".j2k", ".jpx"),
 }
-UNREADABLE = ("cannot be read", "no such file", "not a regular file")  # how reasons begin where there is no content
 
 
 def find_broken(evidence: Evidence) -> list[Finding]:
-    """Files that were meant as pictures and cannot be read as such: empty, cut off, damaged, or something else."""
-    return [_broken(skip) for skip in evidence.table.skipped if skip.sha256 or skip.reason.startswith(UNREADABLE)]
+    """What was meant as a picture, or to hold some, and cannot be read as such: empty, cut off, damaged, or something else."""
+    return [_broken(skip) for skip in evidence.table.skipped if skip.kind == UNREADABLE]
 
 
 def _broken(skip: Skipped) -> Finding:

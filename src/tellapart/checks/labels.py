@@ -17,13 +17,17 @@ TOLERANCE = 1e-6  # cleanlab's; a class of one picture reaches its own mean
 
 
 def find_wrong_labels(evidence: Evidence) -> list[Finding]:
-    """Pictures that held-out probabilities confidently place in another class, the surest first."""
-    probabilities = evidence.fold_probabilities
-    if probabilities is None or not len(probabilities):
+    """Pictures that held-out probabilities confidently place in another class, the surest first.
+
+    A class that lies in one fold is passed over: the head that judged its pictures had never seen it.
+    """
+    if evidence.fold_probabilities is None or not len(evidence.fold_probabilities):
         return []
     codes = evidence.table.codes
+    probabilities = np.where(evidence.judged, evidence.fold_probabilities, 0)
     own = self_confidence(codes, probabilities)
-    rows = confident_errors(codes, probabilities)
+    known = np.flatnonzero(self_confidence(codes, evidence.judged))
+    rows = known[confident_errors(codes[known], probabilities[known])]
     return [_wrong_label(evidence, row, probabilities[row], own[row]) for row in rows[np.argsort(own[rows], kind="stable")]]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from tellapart.errors import CallError
 
 MAX_RADIUS = 6  # bits; beyond it the keys get so short that nearly every pair is compared
+MAX_RUN = 64  # hashes after it in a run of equal keys (in fog: all) that one is compared with for its nearest; a guess
 INTACT = 3  # parts of a hash that are a key; two took as long on random hashes (8 s for 9), but make longer runs of crowded ones
 
 PROJECT_ABOVE = 10_000  # rows; below, the product of whole vectors takes less time than the projection
@@ -29,30 +30,95 @@ def hamming_pairs(hashes: np.ndarray, *, radius: int) -> np.ndarray:
     Equal hashes are one: each is paired with the first row that has it and no further, so that n blank pictures make
     n - 1 pairs. Raises CallError for other radii.
     """
-    if not 0 <= radius <= MAX_RADIUS:
-        raise CallError(f"radius {radius}: hashes are compared within 0 to {MAX_RADIUS} bits")
+    _refuse_radius(radius)
     hashes = np.ascontiguousarray(hashes, np.uint64)
     distinct, first, back = np.unique(hashes, return_index=True, return_inverse=True)
     rows = np.arange(len(hashes))
     later = rows[first[back] != rows]
     found = [np.stack([first[back[later]], later], 1)]
     if radius:
-        found += [np.sort(first[pair], 1) for pair in _near_distinct(distinct, radius)]
+        found += [np.sort(first[pairs], 1) for pairs, _ in _near_distinct(distinct, radius)]
     return sorted_pairs(np.concatenate(found))
 
 
-def _near_distinct(hashes: np.ndarray, radius: int) -> Iterator[np.ndarray]:
-    """Pairs (m, 2) of distinct hashes, each once.
+def nearest_hamming_pairs(hashes: np.ndarray, *, radius: int, max_neighbours: int) -> np.ndarray:
+    """(M, 2) rows of (N, V) uint64 `hashes`, V views of each, that differ in at most `radius` bits in any view; sorted.
+
+    Of `hamming_pairs` those of which one row is among the `max_neighbours` nearest of the other: at most N times as many,
+    also where all hashes are alike (fog, a camera at night). There a hash is compared only with `MAX_RUN` others of a run, so
+    that some of its nearest may be missed; elsewhere all are found. Memory grows with N alone. Raises CallError for other radii.
+    """
+    _refuse_radius(radius)
+    n_rows = len(hashes)
+    distinct, first, back = np.unique(hashes.T.ravel(), return_index=True, return_inverse=True)
+    rows = np.arange(hashes.size)
+    later = rows[first[back] != rows]
+    nearest = _Nearest(n_rows, max_neighbours)
+    nearest.add(np.stack([first[back[later]], later], 1) % max(n_rows, 1), np.zeros(len(later), np.uint8))
+    for pairs, bits in _near_distinct(distinct, radius, max_run=MAX_RUN) if radius else ():
+        nearest.add(first[pairs] % n_rows, bits)
+    return nearest.pairs()
+
+
+class _Nearest:
+    """The nearest pairs of rows among those added, by the bits in which they differ."""
+
+    def __init__(self, n_rows: int, max_neighbours: int) -> None:
+        self._max_neighbours = max_neighbours
+        self._limit = n_rows * max_neighbours  # pairs held beyond those kept, so that pruning takes a constant time a pair
+        self._found = [(np.empty((0, 2), np.int64), np.empty(0, np.uint8))]
+        self._n_new = 0
+
+    def add(self, pairs: np.ndarray, bits: np.ndarray) -> None:
+        """Take in pairs (m, 2) of rows that differ in so many bits (m,); a row and itself are no pair."""
+        apart = pairs[:, 0] != pairs[:, 1]
+        self._found.append((np.sort(pairs[apart], 1), bits[apart]))
+        self._n_new += int(apart.sum())
+        if self._n_new > self._limit:
+            self._prune()
+
+    def pairs(self) -> np.ndarray:
+        """(M, 2), sorted."""
+        self._prune()
+        return self._found[0][0]
+
+    def _prune(self) -> None:
+        pairs = np.concatenate([pairs for pairs, _ in self._found])
+        bits = np.concatenate([bits for _, bits in self._found])
+        order = np.lexsort((bits, pairs[:, 1], pairs[:, 0]))
+        pairs, bits = pairs[order], bits[order]
+        is_new = np.ones(len(pairs), bool)  # of a pair that was added several times the nearest stays
+        is_new[1:] = (pairs[1:] != pairs[:-1]).any(1)
+        pairs, bits = pairs[is_new], bits[is_new]
+        kept = (_ranks(pairs, bits) < self._max_neighbours).any(0)
+        self._found, self._n_new = [(pairs[kept], bits[kept])], 0
+
+
+def _ranks(pairs: np.ndarray, distances: np.ndarray) -> np.ndarray:
+    """(2, M): of pairs (M, 2), how many are nearer to the first row, and how many to the second; equals by their order."""
+    rows = pairs.T.ravel()  # each pair once for either row
+    order = np.lexsort((np.tile(distances, 2), rows))
+    ranks = np.empty(len(rows), np.int64)
+    ranks[order] = np.arange(len(rows)) - np.searchsorted(rows[order], rows[order])
+    return ranks.reshape(2, -1)
+
+
+def _refuse_radius(radius: int) -> None:
+    if not 0 <= radius <= MAX_RADIUS:
+        raise CallError(f"radius {radius}: hashes are compared within 0 to {MAX_RADIUS} bits")
+
+
+def _near_distinct(hashes: np.ndarray, radius: int, *, max_run: int | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs (m, 2) of sorted distinct hashes, each once, and the bits (m,) in which they differ.
 
     Of radius + INTACT parts at least INTACT are equal in any pair within the radius, so that the pairs are found among
     the hashes that share some INTACT parts (the pigeonhole principle; Norouzi et al. 2012, "Fast search in Hamming space").
     """
     masks = [np.bitwise_or.reduce(parts) for parts in combinations(_parts(radius + INTACT), INTACT)]
     for number, mask in enumerate(masks):
-        ordered = np.argsort(hashes & mask)
-        found = list(_sharing_key(hashes[ordered], mask, radius, masks[:number]))
-        if found:
-            yield ordered[np.concatenate(found)]
+        ordered = np.argsort(hashes & mask, kind="stable")  # within a run by what else they are, so that alike ones are close
+        for places, bits in _sharing_key(hashes[ordered], mask, radius, masks[:number], max_run or len(hashes)):
+            yield ordered[places], bits
 
 
 def _parts(n_parts: int) -> list[np.uint64]:
@@ -61,21 +127,27 @@ def _parts(n_parts: int) -> list[np.uint64]:
     return [np.uint64((1 << int(end)) - (1 << int(start))) for start, end in pairwise(edges)]
 
 
-def _sharing_key(hashes: np.ndarray, mask: np.uint64, radius: int, earlier: list[np.uint64]) -> Iterator[np.ndarray]:
-    """Near pairs (m, 2) of places among `hashes`, ordered by what the mask leaves of them; not those of `earlier` masks."""
+def _sharing_key(
+    hashes: np.ndarray, mask: np.uint64, radius: int, earlier: list[np.uint64], max_run: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Near pairs (m, 2) of places among `hashes`, ordered by what the mask leaves of them, and in how many bits they differ.
+
+    Not those of `earlier` masks, nor those with `max_run` places or more between them.
+    """
     keys = hashes & mask
     places = np.arange(len(hashes))
-    for shift in range(1, len(hashes)):
+    for shift in range(1, min(len(hashes), max_run + 1)):
         places = places[: np.searchsorted(places, len(hashes) - shift)]
         places = places[keys[places] == keys[places + shift]]
         if not places.size:
             return
         bits = hashes[places] ^ hashes[places + shift]
-        near = np.flatnonzero(np.bitwise_count(bits) <= radius)
+        n_bits = np.bitwise_count(bits)
+        near = np.flatnonzero(n_bits <= radius)
         for mask_before in earlier:
             near = near[(bits[near] & mask_before) != 0]
         if near.size:
-            yield np.stack([places[near], places[near] + shift], 1)
+            yield np.stack([places[near], places[near] + shift], 1), n_bits[near]
 
 
 def similar_pairs(embeddings: np.ndarray, *, min_cosine: float, max_neighbours: int | None = None) -> np.ndarray:
@@ -196,14 +268,11 @@ class _Search:
         self._new, self._n_new = [], 0
         if self._max_neighbours is None:
             return
-        rows, cosines = self._pairs.T.ravel(), np.tile(self._cosines, 2)  # each pair once for either row
-        order = np.lexsort((-cosines, rows))
-        starts = np.searchsorted(rows[order], rows[order])
-        ranks = np.empty(len(rows), np.int64)
-        ranks[order] = np.arange(len(rows)) - starts  # 0 for a row's nearest
-        last = np.flatnonzero(ranks == self._max_neighbours - 1)
-        self.floors[rows[last]] = cosines[last]
-        kept = (ranks.reshape(2, -1) < self._max_neighbours).any(0)
+        ranks = _ranks(self._pairs, -self._cosines)
+        for rows, ranks_of in zip(self._pairs.T, ranks, strict=True):
+            last = ranks_of == self._max_neighbours - 1
+            self.floors[rows[last]] = self._cosines[last]
+        kept = (ranks < self._max_neighbours).any(0)
         self._pairs, self._cosines = self._pairs[kept], self._cosines[kept]
 
 

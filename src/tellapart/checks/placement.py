@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 
 from tellapart.checks.hashes import grey
+from tellapart.progress import Progress, silent
 
 MIN_SIDE = 0.8  # of the other picture's side: the smallest crop that is looked for
 STEP = 1 / 15  # of a side, between windows: 10 places and sizes each way; with 1/10 captioned flowers fell to 0.48 from 0.55
@@ -41,12 +42,12 @@ class Placements:
         return Placements(*(part[rows] for part in parts))
 
 
-def place(thumbnails: np.ndarray, pairs: np.ndarray) -> Placements:
+def place(thumbnails: np.ndarray, pairs: np.ndarray, *, progress: Progress = silent) -> Placements:
     """The best window for each pair (M, 2) of rows of the (N, S, S, 3) thumbnails: either may be the crop, either way round."""
     rows, pairs_in = np.unique(pairs, return_inverse=True)
     pairs_in = pairs_in.reshape(-1, 2)
     both_ways = np.concatenate([pairs_in, pairs_in[:, ::-1]])  # (2M, 2): outer, inner
-    values, choices = _best_windows(thumbnails, rows, both_ways)
+    values, choices = _best_windows(thumbnails, rows, both_ways, progress)
     way = values.reshape(2, -1).argmax(0)  # (M,) 0 where the first of the pair is the outer picture
     best = way * len(pairs) + np.arange(len(pairs))
     window, mirrored = np.divmod(choices[best], 2)
@@ -117,7 +118,9 @@ def _slopes(outer: np.ndarray, windows: np.ndarray) -> tuple[np.ndarray, np.ndar
     return down @ band, slopes.reshape(len(windows), 4, FINE_CELLS**2)
 
 
-def _best_windows(thumbnails: np.ndarray, rows: np.ndarray, ways: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _best_windows(
+    thumbnails: np.ndarray, rows: np.ndarray, ways: np.ndarray, progress: Progress
+) -> tuple[np.ndarray, np.ndarray]:
     """For each way (W, 2) of an outer and an inner place in `rows`: the highest correlation, and of which window and turn."""
     views = np.concatenate(
         [_whole_views(_contrasts(thumbnails, rows[start : start + CHUNK])) for start in range(0, len(rows), CHUNK)]
@@ -132,6 +135,7 @@ def _best_windows(thumbnails: np.ndarray, rows: np.ndarray, ways: np.ndarray) ->
             found = views[ways[those, 1]] @ views_within.T  # (w, 2, n_windows)
             found = found.transpose(0, 2, 1).reshape(len(those), -1)
             choices[those], values[those] = found.argmax(1), found.max(1, initial=-1)
+        progress("comparing", int(edges[min(start + CHUNK, len(rows))]) // 2, len(ways) // 2)  # pairs
     return values, choices
 
 

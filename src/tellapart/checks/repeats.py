@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from tellapart.checks.copies import CopyPair, copy_groups
 from tellapart.checks.evidence import Evidence
 from tellapart.checks.findings import Finding, named, short_name
-from tellapart.data.edits import KEEP_ONE, Proposal
+from tellapart.data.edits import KEEP_ONE, Proposal, held_back_first
 
 SURE_OF_LABEL = 0.8  # held-out probability from which one of two labels is proposed; a guess
 
@@ -19,7 +21,7 @@ def find_copies(evidence: Evidence) -> list[Finding]:
     places = defaultdict[tuple[str, str], list[int]](list)
     for row, content in enumerate(zip(table.sha256, table.labels, strict=True)):
         places[content].append(row)
-    return [_copies(evidence, rows) for rows in places.values() if len(rows) > 1]
+    return [_copies(evidence, held_back_first(table, rows)) for rows in places.values() if len(rows) > 1]
 
 
 def find_near_copies(evidence: Evidence) -> list[Finding]:
@@ -27,7 +29,8 @@ def find_near_copies(evidence: Evidence) -> list[Finding]:
     labels, digests = evidence.table.labels, evidence.table.sha256
     alike = [pair for pair in evidence.copies if labels[pair.first] == labels[pair.second]]
     near = [pair for pair in alike if digests[pair.first] != digests[pair.second]]
-    return [_near_copies(evidence, rows, score) for rows, score in _tied(evidence, near)]
+    held = _held_contents(evidence)
+    return [_near_copies(evidence, rows, score, held) for rows, score in _tied(evidence, near)]
 
 
 def find_mixed_labels(evidence: Evidence) -> list[Finding]:
@@ -61,6 +64,13 @@ def largest_first(evidence: Evidence, rows: Sequence[int]) -> list[int]:
     return sorted(rows, key=lambda row: (-int(g["width"][row]) * int(g["height"][row]), -int(g["n_bytes"][row])))
 
 
+def _held_contents(evidence: Evidence) -> dict[str, int]:
+    """The contents that stand in a held-back part, and its rank: a test picture is kept before a validation picture."""
+    table = evidence.table
+    ranks = {digest: -1 for digest, split in zip(table.sha256, table.splits, strict=True) if split == "valid"}
+    return ranks | {digest: -2 for digest, split in zip(table.sha256, table.splits, strict=True) if split == "test"}
+
+
 def _one_row_per_content(evidence: Evidence, rows: Sequence[int]) -> list[int]:
     return list({evidence.table.sha256[row]: row for row in reversed(rows)}.values())[::-1]
 
@@ -76,12 +86,14 @@ def _copies(evidence: Evidence, rows: Sequence[int]) -> Finding:
     return Finding("copies", paths, 1.0, text, f"Keep {short_name(paths[0])} and drop the rest.", drops)
 
 
-def _near_copies(evidence: Evidence, rows: Sequence[int], score: float) -> Finding:
-    ordered = largest_first(evidence, rows)
+def _near_copies(evidence: Evidence, rows: Sequence[int], score: float, held: Mapping[str, int]) -> Finding:
+    digests = evidence.table.sha256
+    ordered = sorted(largest_first(evidence, rows), key=lambda row: held.get(digests[row], 0))
     paths = evidence.paths(ordered)
     text = f"{named(paths)} are {len(paths)} versions of one picture (similarity {score:.2f})."
-    drops = tuple(Proposal(evidence.table.paths[row], evidence.table.sha256[row], "drop") for row in ordered[1:])
-    return Finding("near_copies", paths, score, text, f"Keep {short_name(paths[0])}, the largest, and drop the rest.", drops)
+    drops = tuple(Proposal(evidence.table.paths[row], digests[row], "drop") for row in ordered[1:])
+    what = "the one held back" if digests[ordered[0]] in held else "the largest"
+    return Finding("near_copies", paths, score, text, f"Keep {short_name(paths[0])}, {what}, and drop the rest.", drops)
 
 
 def _mixed_labels(evidence: Evidence, rows: Sequence[int], score: float) -> Finding:
@@ -102,9 +114,12 @@ def _mixed_labels(evidence: Evidence, rows: Sequence[int], score: float) -> Find
 
 
 def _likely_label(evidence: Evidence, rows: Sequence[int], labels: Sequence[str]) -> tuple[str, float]:
-    """Which of the labels the held-out probabilities favour, and the mean probability that they give it."""
-    if evidence.fold_probabilities is None:
-        return labels[0], 0.0
+    """Which of the labels the held-out probabilities favour, and the mean probability that they give it.
+
+    0 where there are none, or one of the labels was unknown to who judged.
+    """
     columns = [evidence.table.classes.index(label) for label in labels]
+    if evidence.fold_probabilities is None or not evidence.judged[np.ix_(rows, columns)].all():
+        return labels[0], 0.0
     means = evidence.fold_probabilities[list(rows)].mean(0)[columns]
     return labels[int(means.argmax())], float(means.max())

@@ -45,7 +45,7 @@ def collect(
         float, typer.Option("--retry-wait", min=0.0, help="Seconds before the first retry; then twice that.")
     ] = 1.0,
     allow_private: Annotated[
-        bool, typer.Option("--allow-private", help="Ask private and local addresses too: for a server of your own.")
+        bool, typer.Option("--allow-private", help="Ask private and local addresses too, of hosts that the lists name.")
     ] = False,
     source: Annotated[
         str | None, typer.Option("--from", metavar="URL|FOLDER", help="Of a public set: a mirror, or a folder with its files.")
@@ -55,10 +55,10 @@ def collect(
 ) -> None:
     """Download pictures from lists of links, a class per list or column; or a well-known public set."""
     from tellapart.downloads.fetching import Limits
-    from tellapart.downloads.guards import Guard, is_single
+    from tellapart.downloads.guards import Guard
     from tellapart.downloads.lists import ListColumns
 
-    guard = Guard(is_allowed=is_single) if allow_private else Guard()
+    guard = Guard(allow_private=allow_private)
     limits = Limits(
         connections=connections,
         per_host=per_host,

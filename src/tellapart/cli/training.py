@@ -99,14 +99,27 @@ def train(
 def evaluate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
     data: Annotated[Path | None, typer.Argument(metavar="[DATA]", help="Other labelled pictures.")] = None,
+    edits: Annotated[
+        str | None, typer.Option("--edits", metavar="FILE|none", help="Of the other pictures. [default: the journal with them]")
+    ] = None,
+    path_column: PathColumn = None,
+    label_column: LabelColumn = None,
+    split_column: SplitColumn = None,
+    group_column: GroupColumn = None,
+    weight_column: WeightColumn = None,
+    label_sep: LabelSep = None,
+    root: Root = None,
     _seed: AnySeed = 0,
     as_json: Json = False,
 ) -> None:
     """Judge a run on its locked test pictures (its validation pictures where it has none), or on other pictures."""
     from tellapart import evaluations, runs
 
+    columns = columns_of(path_column, label_column, split_column, group_column, weight_column, label_sep, root)
+    if data is None and (edits is not None or columns != columns_of()):
+        raise CallError("columns and edits are chosen for other pictures: tellapart evaluate RUN DATA --label-column ...")
     with bars() as progress:
-        judged = evaluations.evaluate(runs.Run.load(run), data, progress=progress)
+        judged = evaluations.evaluate(runs.Run.load(run), data, columns=columns, edits=edits, progress=progress)
     print(json.dumps(judged.to_json()) if as_json else judged.text())
 
 

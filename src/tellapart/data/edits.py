@@ -52,7 +52,7 @@ def standing(edits: Sequence[Edit]) -> tuple[Edit, ...]:
     undone, decided = undone_ids(edits), dict[tuple[str, str], int]()
     for place, edit in enumerate(edits):
         if edit.action != "undo" and edit.id not in undone:
-            decided[edit.sha256, _matter(edit)] = place
+            decided[edit.sha256, matter(edit)] = place
     return tuple(edits[place] for place in sorted(decided.values()))
 
 
@@ -65,6 +65,11 @@ def undone_ids(edits: Sequence[Edit]) -> set[str]:
     return undone
 
 
+def held_back_first(table: ImageTable, rows: Sequence[int]) -> list[int]:
+    """The rows in the order in which one of several copies is kept: those of the validation and test part before others."""
+    return sorted(rows, key=lambda row: table.splits[row] not in ("valid", "test"))
+
+
 def with_edits(table: ImageTable, edits: Sequence[Edit]) -> ImageTable:
     """The table after the edits that stand. Dropped rows go to `skipped`; notes say what was changed, and what had no effect."""
     made = _Changes(table)
@@ -73,7 +78,7 @@ def with_edits(table: ImageTable, edits: Sequence[Edit]) -> ImageTable:
     return made.table()
 
 
-def _matter(edit: Edit) -> str:
+def matter(edit: Edit) -> str:
     """What an edit decides about: those of one matter overrule each other."""
     if edit.action == "group":
         return "group"
@@ -129,7 +134,7 @@ class _Changes:
         """The rows of a content but for one of each label: a held-back row before others, else the first."""
         kept = dict[str, int]()
         rows = self.rows_of.get(digest, [])
-        for row in sorted(rows, key=lambda row: self.before.splits[row] not in ("valid", "test")):
+        for row in held_back_first(self.before, rows):
             kept.setdefault(self.labels[row], row)
         return [row for row in rows if row not in kept.values()]
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
-from tellapart.data.edits import ACTIONS, KEEP_ONE, Edit, Proposal, standing, undone_ids, with_edits
+from tellapart.data.edits import ACTIONS, KEEP_ONE, Edit, Proposal, matter, standing, undone_ids, with_edits
 from tellapart.data.table import ImageTable
 from tellapart.errors import CallError, DataError, unknown_name
 from tellapart.files import growing_file
@@ -97,16 +97,19 @@ def append_edits(path: str | Path, drafts: Iterable[Edit]) -> tuple[Edit, ...]:
     Raises StorageError where the file cannot be written and DataError where it is damaged.
     """
     path, drafts = Path(path), list(drafts)
+    if not drafts:
+        return ()
     with growing_file(path) as file:
         journal = _parse(file.content, path)
-        known = {_decision(edit) for edit in journal.standing}
+        decided = {(edit.sha256, matter(edit)): (edit.action, edit.value) for edit in journal.standing}
         taken = {edit.id for edit in journal.edits}
         new = list[Edit]()
         for edit in drafts:
-            if edit.action == "undo" or _decision(edit) not in known:
+            about, decision = (edit.sha256, matter(edit)), (edit.action, edit.value)
+            if edit.action == "undo" or decided.get(about) != decision:
                 new.append(replace(edit, id=_new_id(edit, taken)))
                 taken.add(new[-1].id)
-                known.add(_decision(edit))
+                decided[about] = decision
         if new:
             file.append(_mended(file.content) + "".join(_line(edit) for edit in new).encode(errors="backslashreplace"))
     return tuple(new)
@@ -142,10 +145,6 @@ def user_name() -> str:
         return getpass.getuser()
     except (OSError, KeyError):  # a container's user may have no name
         return "unknown"
-
-
-def _decision(edit: Edit) -> tuple[str, str, str]:
-    return edit.sha256, edit.action, edit.value
 
 
 def _new_id(edit: Edit, taken: set[str]) -> str:

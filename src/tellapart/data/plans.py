@@ -5,21 +5,23 @@ from __future__ import annotations
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from tellapart.data.edits import KEEP_ONE, Proposal
 from tellapart.errors import CallError, DataError, unknown_name
-from tellapart.files import write_atomically
+from tellapart.files import cell_text, text_of_cell, write_atomically
 
 COLUMNS = ("take", "action", "path", "sha256", "value", "kind", "score", "why")
 SURE_KINDS = ("broken", "copies")  # taken unless the user says no: a file that cannot be read, the same bytes twice
+KEEPING_ONE = "near_copies"  # the kind whose drops hold only while the picture that they leave is kept
+NO_CONTENTS: Mapping[str, str] = MappingProxyType({})
 YES = frozenset({"yes", "y", "true", "1", "x", "take", "ja", "oui", "si", "sí", "✓", "✔"})
 NO = frozenset({"no", "n", "false", "0", "", "-", "nein", "non"})
 DELIMITERS = ",;\t"  # as spreadsheets write them, by country and by what "save as" was chosen
-FORMULA_MARKS = "=+-@'"  # a cell that begins so is computed by spreadsheets; the last is how text is marked
 PROBLEMS_NAMED = 5
 VERBS = {"drop": "drops it", "relabel": "relabels it to {!r}", "group": "puts it into the group {!r}"}
 
@@ -30,6 +32,8 @@ class Finding(Protocol):
     @property
     def kind(self) -> str: ...
     @property
+    def paths(self) -> tuple[str, ...]: ...
+    @property
     def score(self) -> float: ...
     @property
     def text(self) -> str: ...
@@ -39,7 +43,11 @@ class Finding(Protocol):
 
 @dataclass(frozen=True)
 class PlanRow:
-    """A proposal, whether to take it, and the finding that it comes from. `line` is its place in a file, 0 in none."""
+    """A proposal, whether to take it, and the finding that it comes from.
+
+    `line` is its place in a file, 0 in none. `gives_way_to` is the kind of the finding that decides otherwise about the picture,
+    where the proposal is not taken for that.
+    """
 
     take: bool
     proposal: Proposal
@@ -47,6 +55,7 @@ class PlanRow:
     score: float = 0.0
     why: str = ""
     line: int = 0
+    gives_way_to: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,7 @@ class Plan:
 
     def taken(self) -> tuple[PlanRow, ...]:
         """The rows to be taken, each decision once. Raises DataError where two of them contradict each other."""
-        rows = {(row.proposal.sha256 or row.proposal.path, _decision(row)): row for row in reversed(self.rows) if row.take}
+        rows = {(_content(row.proposal), _decision(row)): row for row in reversed(self.rows) if row.take}
         kept = tuple(reversed(rows.values()))
         _refuse_contradictions(kept)
         return kept
@@ -81,23 +90,89 @@ class Plan:
             one = row.proposal
             take = "yes" if row.take else "no"
             cells = (take, one.action, one.path, one.sha256, one.value, row.kind, f"{row.score:.3f}", row.why)
-            writer.writerow(map(_guarded, cells))
+            writer.writerow(map(cell_text, cells))
         return text.getvalue()
 
     def write(self, path: str | Path) -> None:
         """Write the plan as CSV, with the byte-order mark by which spreadsheets know UTF-8. Raises StorageError."""
-        write_atomically(Path(path), "\ufeff" + self.to_csv())
+        text = "\ufeff" + self.to_csv()
+        write_atomically(Path(path), text.encode(errors="surrogatepass"))  # names that are no Unicode come back as they were
 
 
-def plan_of(findings: Iterable[Finding], *, take: Collection[str] = SURE_KINDS) -> Plan:
-    """What the findings propose, in their order; the proposals of the kinds in `take` are to be taken."""
+def plan_of(
+    findings: Iterable[Finding], *, take: Collection[str] = SURE_KINDS, contents: Mapping[str, str] = NO_CONTENTS
+) -> Plan:
+    """What the findings propose, in their order; the proposals of the kinds in `take` are to be taken.
+
+    Where those contradict each other, one gives way: a relabel to a drop, a later finding to an earlier one (the gravest come
+    first), and near copies to a finding that drops the picture they would keep. `contents` gives the SHA-256 of pictures by
+    their path; without it a picture that is kept is known by its path alone.
+    """
+    findings = tuple(findings)
+    decided = _Decided([finding for finding in findings if finding.kind in take], contents)
     rows = []
     for finding in findings:
         for proposal in finding.proposals:
-            if finding.kind == "copies" and proposal.action == "drop":
-                proposal = replace(proposal, value=KEEP_ONE)  # an edit goes by content, which the copy to keep has too
-            rows.append(PlanRow(finding.kind in take, proposal, finding.kind, finding.score, finding.text))
+            is_asked = finding.kind in take
+            gives_way = decided.against(finding, proposal) if is_asked else ""
+            row = PlanRow(is_asked and not gives_way, proposal, finding.kind, finding.score, finding.text)
+            rows.append(replace(row, gives_way_to=gives_way))
     return Plan(tuple(rows))
+
+
+class _Decided:
+    """What findings decide about each picture where each of them is to be taken."""
+
+    def __init__(self, findings: Sequence[Finding], contents: Mapping[str, str]) -> None:
+        self._contents = contents
+        self._drops = dict[str, str]()  # by content: the kind of the finding that drops it
+        self._kept = dict[str, str]()  # and of the one that keeps it, of several near copies
+        self._values = dict[tuple[str, str], tuple[str, str]]()  # by content and action: the value, and the kind
+        self._unwanted = dict[tuple[str, ...], str]()  # by the paths of near copies that give way: to what kind
+        for finding in findings:
+            if finding.kind != KEEPING_ONE:
+                self._drop(finding)
+        for finding in findings:
+            if finding.kind == KEEPING_ONE:
+                self._drop_but_one(finding)
+        for finding in findings:
+            for one in finding.proposals:
+                if one.action == "group" or (one.action == "relabel" and _content(one) not in self._drops):
+                    self._values.setdefault((_content(one), one.action), (one.value, finding.kind))
+
+    def against(self, finding: Finding, proposal: Proposal) -> str:
+        """The kind of the finding that a proposal gives way to, or ""."""
+        if proposal.action == "drop":
+            return self._unwanted.get(finding.paths, "") if finding.kind == KEEPING_ONE else ""
+        if proposal.action == "relabel" and _content(proposal) in self._drops:
+            return self._drops[_content(proposal)]
+        value, kind = self._values.get((_content(proposal), proposal.action), (proposal.value, ""))
+        return kind if value != proposal.value else ""
+
+    def _drop(self, finding: Finding) -> None:
+        for content in _dropped(finding):
+            self._drops.setdefault(content, finding.kind)
+
+    def _drop_but_one(self, finding: Finding) -> None:
+        dropped = _dropped(finding)
+        kept = [self._contents.get(path, path) for path in finding.paths if path not in dropped]
+        gone = [self._drops[content] for content in kept if content in self._drops]
+        needed = [self._kept[content] for content in dropped if content in self._kept]
+        if needed or (gone and len(gone) == len(kept)):
+            self._unwanted[finding.paths] = (needed + gone)[0]
+            return
+        self._drop(finding)
+        self._kept.update(dict.fromkeys(kept, finding.kind))
+
+
+def _content(proposal: Proposal) -> str:
+    return proposal.sha256 or proposal.path
+
+
+def _dropped(finding: Finding) -> set[str]:
+    """The contents that a finding drops wholly, and the paths that it names for that."""
+    drops = [one for one in finding.proposals if one.action == "drop" and one.value != KEEP_ONE]
+    return {mark for one in drops for mark in (one.sha256, one.path) if mark}
 
 
 def read_plan(path: str | Path) -> Plan:
@@ -116,7 +191,7 @@ def read_plan(path: str | Path) -> Plan:
     rows, problems = list[PlanRow](), list[str]()
     for number, cells in lines[1:]:
         try:
-            rows.append(_row(dict(zip(header, map(_unguarded, cells), strict=False)), number))
+            rows.append(_row(dict(zip(header, (text_of_cell(cell.strip()) for cell in cells), strict=False)), number))
         except (ValueError, CallError) as error:
             problems.append(f"line {number}: {error}")
     if problems:
@@ -142,16 +217,6 @@ def _row(cells: dict[str, str], line: int) -> PlanRow:
     if action != "drop" and not value and said in YES:
         raise ValueError(f"a {action} needs a value: the new {'label' if action == 'relabel' else 'group'}")
     return PlanRow(said in YES, proposal, cells.get("kind", ""), _number(cells.get("score", "")), cells.get("why", ""), line)
-
-
-def _guarded(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula: folders of strangers may be called =HYPERLINK(...)."""
-    return f"'{cell}" if cell[:1] in FORMULA_MARKS and cell else cell
-
-
-def _unguarded(cell: str) -> str:
-    text = cell.strip()
-    return text[1:] if text[:1] == "'" and text[1:2] in FORMULA_MARKS and text[1:] else text
 
 
 def _number(text: str) -> float:
@@ -187,7 +252,7 @@ def _decoded(content: bytes) -> str:
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16", errors="replace")
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-8-sig", errors="surrogatepass")
     except UnicodeDecodeError:
         return content.decode("cp1252", errors="replace")
 
@@ -201,7 +266,7 @@ def _refuse_contradictions(rows: Sequence[PlanRow]) -> None:
     problems, decided = list[str](), defaultdict[tuple[str, bool], list[PlanRow]](list)
     for row in rows:
         if row.proposal.value != KEEP_ONE:
-            decided[row.proposal.sha256 or row.proposal.path, row.proposal.action == "group"].append(row)
+            decided[_content(row.proposal), row.proposal.action == "group"].append(row)
     for first, *others in decided.values():
         for other in others:
             problems.append(f"{first.proposal.path}: {_said(first)}, but {_said(other)}")

@@ -35,15 +35,20 @@ LABELS_COLUMN = "labels"  # what the label column is called where a cell holds s
 LABEL_MARK = "|"  # between the labels of one cell
 HASH_THREADS = 8  # hashing waits for the disk more than for a core
 HASH_CHUNK = 64
+UNREADABLE = "unreadable"  # the `kind` of what was skipped though it was meant as a picture, or holds pictures
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that did not become a row, and why; `sha256` where its content was read but is no picture."""
+    """A file that did not become a row, and why; `sha256` where its content was read but is no picture.
+
+    `kind` is `UNREADABLE`, or "" for what was left out on purpose or never meant as a picture.
+    """
 
     path: str
     reason: str
     sha256: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,7 +145,7 @@ class ImageTable:
     def without(self, failures: dict[str, str]) -> ImageTable:
         """The table without the contents that could not be read (`sha256` -> reason); they go to `skipped`."""
         bad = [row for row, digest in enumerate(self.sha256) if digest in failures]
-        skipped = tuple(Skipped(self.paths[row], failures[self.sha256[row]], self.sha256[row]) for row in bad)
+        skipped = tuple(Skipped(self.paths[row], failures[self.sha256[row]], self.sha256[row], UNREADABLE) for row in bad)
         dropped = set(bad)
         kept = self.take(row for row in range(len(self)) if row not in dropped)
         return replace(kept, skipped=self.skipped + skipped)
@@ -229,7 +234,7 @@ def table_of(
     for path, (digest, reason) in zip(paths, _hash_all(paths, progress), strict=True):
         digests.append(digest)
         if reason:
-            failed.append(Skipped(path, reason))
+            failed.append(Skipped(path, reason, kind=UNREADABLE))
     kept = [row for row, digest in enumerate(digests) if digest]
     return ImageTable(
         paths=tuple(paths[row] for row in kept),

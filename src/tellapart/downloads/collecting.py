@@ -99,7 +99,8 @@ def collect(
     is taken up. `notes` are passed on to the collection. Raises CallError where `out` is a file or in use, DataError where its
     provenance.csv is another's, StorageError where the disk is full, MissingExtraError without aiohttp.
     """
-    start, limits, guard = time.perf_counter(), limits or Limits(), guard or Guard()
+    start, limits = time.perf_counter(), limits or Limits()
+    guard = (guard or Guard()).naming(entry.link for entry in entries)
     with work_folder(out) as work:
         earlier = _by_key(read_table(out / TABLE) + read_journal(work / JOURNAL))
         folders = class_folders([label for _, label in earlier] + [entry.label for entry in entries])

@@ -8,7 +8,6 @@ import errno
 import os
 import socket
 import time
-import zlib
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -30,7 +29,10 @@ BUSY = frozenset({429, 503})
 PASSING = frozenset({"http_408", "http_425", "http_429", "http_500", "http_502", "http_503", "http_504"})
 PASSING |= {"timeout", "slow", "reset", "truncated", "unreachable", "unresolved"}
 MAX_WAIT_S = 60.0  # a server that asks for a longer pause is not waited for; a later run asks it again
-IN_MEMORY_BYTES = 512 * 2**10  # larger bodies go to the disk as they come: 200 connections then hold 100 MiB at most
+# Larger bodies go to the disk as they come. 200 connections then hold 100 MiB of them, and up to as much again while they are
+# joined, beside what the client reads ahead; what decoding takes comes on top, for two pictures at a time.
+IN_MEMORY_BYTES = 512 * 2**10
+MAX_TOLD_S = 86_400  # a longer pause is told as "more than a day": a server may ask for any number
 # A host that has more links waiting is asked at once; longer, and a list of many hosts would fill the table of open files.
 KEPT_OPEN_S = 1.0
 HEADERS = {
@@ -86,11 +88,12 @@ async def open_session(guard: Guard, limits: Limits) -> AsyncIterator[aiohttp.Cl
         import aiohttp
     except ImportError as error:
         raise MissingExtraError("collecting pictures from links", "collect") from error
+    names = PinnedNames(guard)
     connector = aiohttp.TCPConnector(
         limit=limits.connections,
-        resolver=_resolver(guard),
+        resolver=_resolver(names),
         use_dns_cache=False,  # the guard pins the addresses itself
-        socket_factory=lambda wanted: _guarded_socket(guard, wanted),
+        socket_factory=lambda wanted: _guarded_socket(names, wanted),
         keepalive_timeout=KEPT_OPEN_S,
     )
     timeout = aiohttp.ClientTimeout(total=None)  # `fetch` bounds the whole request
@@ -106,17 +109,14 @@ async def open_session(guard: Guard, limits: Limits) -> AsyncIterator[aiohttp.Cl
         yield session
 
 
-def _resolver(guard: Guard) -> Any:
+def _resolver(names: PinnedNames) -> Any:
     from aiohttp.abc import AbstractResolver, ResolveResult
 
     class Resolver(AbstractResolver):
         """Answers from the pinned addresses."""
 
-        def __init__(self) -> None:
-            self._names = PinnedNames(guard)
-
         async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
-            found = await self._names.addresses(host)
+            found = await names.addresses(host, port)
             numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
             return [
                 ResolveResult(
@@ -136,11 +136,11 @@ def _resolver(guard: Guard) -> Any:
     return Resolver()
 
 
-def _guarded_socket(guard: Guard, wanted: Any) -> socket.socket:
+def _guarded_socket(names: PinnedNames, wanted: Any) -> socket.socket:
     """The last gate: whatever was parsed or resolved before, no socket for another address is made."""
-    family, kind, protocol, _, (address, *_) = wanted
-    if not guard.allows(str(address)):
-        raise PermissionError(errno.EACCES, f"{address} is not a public address; for a server of your own: --allow-private")
+    family, kind, protocol, _, (address, port, *_) = wanted
+    if why_not := names.why_not(str(address), port):
+        raise PermissionError(errno.EACCES, why_not)
     return socket.socket(family=family, type=kind, proto=protocol)
 
 
@@ -158,8 +158,8 @@ async def fetch(session: aiohttp.ClientSession, link: str, *, limits: Limits, pa
                 raise _refusal(reply.status, reply.headers.get("Retry-After", ""))
             if (said := reply.content_length) is not None and said > limits.max_bytes:
                 raise _too_large(limits.max_bytes)
-            body = await _receive(reply, part, limits.max_bytes, got)
-            return _decoded(body, reply.headers.get("Content-Encoding", "identity"), limits.max_bytes)
+            _refuse_encoded(reply.headers.getall("Content-Encoding", []))
+            return await _receive(reply, part, limits.max_bytes, got)
     except TellapartError:
         raise
     except TimeoutError as error:
@@ -207,21 +207,11 @@ def _write(file: BinaryIO, chunks: list[bytes]) -> None:
         raise StorageError(f"cannot write {file.name}: {error.strerror}. Free space, and run the same command again.") from error
 
 
-def _decoded(body: Body, encoding: str, max_bytes: int) -> Body:
-    """Some servers compress though they were asked not to; what unfolds is held to the same limit."""
-    if encoding.strip().lower() in ("", "identity"):
-        return body
-    if encoding.strip().lower() not in ("gzip", "x-gzip", "deflate"):
-        raise LinkError("encoded", f"the reply is encoded as {encoding[:40]!r}, which was not asked for")
-    content = body.content if isinstance(body.content, bytes) else body.content.read_bytes()
-    unfolding = zlib.decompressobj(zlib.MAX_WBITS | 32)  # 32: gzip or zlib by its header
-    try:
-        unfolded = unfolding.decompress(content, max_bytes + 1)
-    except zlib.error as error:
-        raise LinkError("truncated", f"the compressed reply is damaged: {error}") from error
-    if len(unfolded) > max_bytes:
-        raise _too_large(max_bytes)
-    return Body(unfolded, len(unfolded))
+def _refuse_encoded(encodings: list[str]) -> None:
+    """Pictures are asked for as they are; a compressed reply is not unfolded, since it could unfold to anything."""
+    encoding = ", ".join(encodings).strip()
+    if encoding.lower() not in ("", "identity"):
+        raise LinkError("encoded", f"the reply is compressed ({encoding[:40]!r}) although it was asked for as it is")
 
 
 def _redirect(link: str, reply: aiohttp.ClientResponse) -> Redirect:
@@ -245,7 +235,8 @@ def _refusal(status: int, retry_after: str) -> LinkError:
     text = f"the server answers {status} ({phrase})"
     wait_s = _seconds(retry_after)
     if status in BUSY and wait_s is not None:
-        return PauseError(f"http_{status}", f"{text} and asks to wait {wait_s:g} s", wait_s=wait_s)
+        told = f"{wait_s:g} s" if wait_s <= MAX_TOLD_S else "more than a day"
+        return PauseError(f"http_{status}", f"{text} and asks to wait {told}", wait_s=wait_s)
     return LinkError(f"http_{status}", text)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tellapart.downloads.lists import Entry
 from tellapart.errors import DataError, StorageError
-from tellapart.files import atomic_file
+from tellapart.files import atomic_file, cell_text, text_of_cell
 
 TABLE = "provenance.csv"
 JOURNAL = "journal.jsonl"
@@ -116,7 +116,7 @@ def read_table(path: Path) -> list[Row]:
             cells = csv.reader(file)
             if tuple(next(cells, ())) != COLUMNS:
                 raise DataError(f"{path} is no table of collected links; nothing is overwritten. Choose another --out.")
-            return [_row(row) for row in cells]
+            return [_row([text_of_cell(cell) for cell in row]) for row in cells]
     except (OSError, csv.Error, ValueError, TypeError) as error:
         raise DataError(f"{path} cannot be read: {error}. Move it away, or choose another --out.") from error
 
@@ -128,7 +128,7 @@ def write_table(path: Path, rows: Iterable[Row]) -> None:
         text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(COLUMNS)
-        writer.writerows(map(_cells, rows))
+        writer.writerows([cell_text(cell) if isinstance(cell, str) else cell for cell in _cells(row)] for row in rows)
         text.flush()
         text.detach()  # the file is flushed to the disk and closed by its owner
 

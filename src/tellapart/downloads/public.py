@@ -220,7 +220,7 @@ def _get(wanted: PublicSet, file: PinnedFile, part: Path, source: str | None, li
     for address in (source,) if source else wanted.addresses:
         link = f"{address.rstrip('/')}/{file.name}"  # of at most twice its size: a mirror may compress it less
         try:
-            run_to_end(_download(link, part, replace(limits, max_bytes=2 * file.n_bytes), guard))
+            run_to_end(_download(link, part, replace(limits, max_bytes=2 * file.n_bytes), guard.naming([link])))
         except LinkError as error:
             problems.append(f"{link}: {error}")
             continue

@@ -28,10 +28,12 @@ from tellapart.images.pixel_tables import is_pixel_table, read_pixel_table
 
 MARK = "#"
 IDX_NAME = re.compile(r"[.-]idx\d+-ubyte(\.gz)?$|[.]idx(\.gz)?$", re.IGNORECASE)
+OVERRULED = "a later member of this tar has the same name"
 TEXT_SUFFIXES = frozenset({".csv", ".tsv", ".tab"})
-KEPT_ARRAYS = 8  # files of arrays held in memory at once: a training and a test part, some of each
-KEPT_INDEXES = 256  # tars whose members' places are remembered, some 200 bytes a member
+KEPT_BYTES = 2 * 2**30  # of pixels held in memory at once, the file last read in any case; a guess: ten times CIFAR-10
+KEPT_FILES = 256  # tars whose members' places are remembered, some 200 bytes a member; small files of arrays
 _LOCK = threading.Lock()  # so that the decoding threads read a container once, not each for itself
+_KEPT: dict[tuple[str, tuple[int, int]], dict[str, Pixels]] = {}  # by path and stamp, the last used at the end
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,13 @@ def arrays(path: str | Path) -> dict[str, Pixels]:
     Arrays in a .npz that are no pictures are left out. Raises DataError where the file is damaged.
     """
     with _LOCK:
-        return _arrays(os.fspath(path), _stamp(path))
+        key = os.fspath(path), _stamp(path)
+        if key not in _KEPT:
+            found = _read_arrays(key[0])
+            _make_room(_n_bytes(found))
+            _KEPT[key] = found
+        _KEPT[key] = _KEPT.pop(key)  # to the end
+        return _KEPT[key]
 
 
 def tar_index(path: str | Path) -> TarIndex:
@@ -154,10 +162,20 @@ def _reader_of(path: str) -> Callable[[Path], dict[str, Pixels]] | None:
     return {".npy": _pixels_of_npy, ".npz": _pixels_of_npz}.get(suffix)
 
 
-@lru_cache(maxsize=KEPT_ARRAYS)
-def _arrays(path: str, stamp: tuple[int, int]) -> dict[str, Pixels]:
+def _read_arrays(path: str) -> dict[str, Pixels]:
     reader = _reader_of(path)
     return reader(Path(path)) if reader else {}
+
+
+def _make_room(n_bytes: int) -> None:
+    """Forget the files that were not used for longest until so many more bytes fit."""
+    held = sum(map(_n_bytes, _KEPT.values()))
+    while _KEPT and (held + n_bytes > KEPT_BYTES or len(_KEPT) >= KEPT_FILES):
+        held -= _n_bytes(_KEPT.pop(next(iter(_KEPT))))
+
+
+def _n_bytes(found: dict[str, Pixels]) -> int:
+    return sum(one.values.nbytes for one in found.values())
 
 
 def _pixels_of_idx(path: Path) -> dict[str, Pixels]:
@@ -213,7 +231,7 @@ def _read_from_tar(container: str, member: str) -> bytes:
         raise PictureError("unreadable", f"cannot be read: {error.strerror}") from error
 
 
-@lru_cache(maxsize=KEPT_INDEXES)
+@lru_cache(maxsize=KEPT_FILES)
 def _tar_index(path: str, stamp: tuple[int, int]) -> TarIndex:
     places, problems = dict[str, tuple[int, int]](), list[tuple[str, str]]()
     infos, damage = _tar_members(path)
@@ -224,6 +242,8 @@ def _tar_index(path: str, stamp: tuple[int, int]) -> TarIndex:
         if reason:
             problems.append((name, reason))
         else:
+            if name in places:
+                problems.append((name, OVERRULED))
             places[name] = info.offset_data, info.size  # the last of one name counts, as for tar itself
     if damage:
         problems.append(("", f"the tar is damaged after its first {len(infos)} members: {damage}"))

@@ -48,6 +48,7 @@ class Features:
     n_cached: int
     runtime: str
     warning: str = ""
+    space: str = ""  # all that the features depend on besides the picture
 
     def of(self, table: ImageTable) -> np.ndarray:
         """(len(table), D) float16, aligned with the table."""
@@ -84,7 +85,7 @@ def embed(table: ImageTable, backbone: Backbone, *, cache_folder: Path | None = 
     finally:
         cache.flush()
         glances.flush()
-    return Features(matrix, row_of, failures, len(kept), runtime.name, "; ".join(filter(None, (remark, cache.lost))))
+    return Features(matrix, row_of, failures, len(kept), runtime.name, "; ".join(filter(None, (remark, cache.lost))), cache.space)
 
 
 def _space(backbone: Backbone, runtime: str) -> dict[str, object]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tellapart.data.journals import EDITS_FILE
-from tellapart.data.table import ImageTable, Skipped, table_of
+from tellapart.data.table import UNREADABLE, ImageTable, Skipped, table_of
 from tellapart.errors import CallError, DataError, PictureError
 from tellapart.images import PICTURE_SUFFIXES, open_picture
 from tellapart.progress import Progress, silent
@@ -49,6 +49,11 @@ def list_pictures(folder: str | Path) -> tuple[list[str], list[Skipped]]:
         else:
             found.skipped.append(Skipped(path, "not a picture by its name"))
     return found.paths, found.skipped
+
+
+def holds_pictures(folder: str | Path) -> bool:
+    """Whether a picture lies anywhere below a folder; hidden and junk entries do not count."""
+    return any(_may_be_picture(path) for path in _files_below(str(folder), _Found(Path(folder)), frozenset()))
 
 
 @dataclass
@@ -131,7 +136,7 @@ def _entries(folder: Path, found: _Found) -> list[os.DirEntry[str]]:
         with os.scandir(folder) as listing:
             entries = [entry for entry in listing if not entry.name.startswith(".") and entry.name not in JUNK]
     except OSError as error:
-        problem = Skipped(str(folder), f"cannot be listed: {error.strerror}")
+        problem = Skipped(str(folder), f"cannot be listed: {error.strerror}", kind=UNREADABLE)
         if problem not in found.skipped:
             found.skipped.append(problem)
         return []

@@ -59,13 +59,18 @@ def read_idx_pair(path: Path, *, progress: Progress = silent) -> ImageTable:
 
 def read_idx_folder(folder: Path, *, progress: Progress = silent) -> ImageTable:
     """The pictures of all pairs of IDX files in a folder: `train-` to train on, `t10k-` or `test-` held back as the test part."""
-    found = sorted((path for path in folder.iterdir() if is_idx(path)), key=lambda path: (_split(path) != "train", path))
-    images = [path for path in found if not _is_labels(path)]
-    unpacked = {path.name for path in images}
-    images = [path for path in images if path.suffix != ".gz" or path.stem not in unpacked]  # both lie there: the same twice
+    images = idx_images(folder)
     if not images:
         raise DataError(f"{folder} holds IDX files of labels and none of images, such as train-images-idx3-ubyte.gz")
     return _read_idx_files(images, name=str(folder), progress=progress)
+
+
+def idx_images(folder: Path) -> list[Path]:
+    """The IDX files of images in a folder, each once, those to train on first."""
+    found = sorted((path for path in folder.iterdir() if is_idx(path)), key=lambda path: (_split(path) != "train", path))
+    images = [path for path in found if not _is_labels(path)]
+    unpacked = {path.name for path in images}
+    return [path for path in images if path.suffix != ".gz" or path.stem not in unpacked]  # both lie there: the same twice
 
 
 def read_npz_file(path: Path, *, progress: Progress = silent) -> ImageTable:

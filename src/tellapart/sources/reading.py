@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tellapart.data.table import ImageTable, Skipped
 from tellapart.errors import CallError
-from tellapart.images.containers import MARK, TEXT_SUFFIXES, members, tar_index
+from tellapart.images.containers import TEXT_SUFFIXES, members
 from tellapart.images.delimited import TextTable
 from tellapart.images.pixel_tables import is_pixel_table
 from tellapart.progress import Progress, silent
 from tellapart.sources.columns import GUESSED, Columns
-from tellapart.sources.folders import JUNK, read_folder
+from tellapart.sources.folders import JUNK, holds_pictures, list_pictures, read_folder
 from tellapart.sources.hub import encoded_column, is_dataset, read_dataset, unpacked
-from tellapart.sources.pixels import is_idx, read_arrays, read_idx_folder, read_idx_pair, read_npz_file, read_pixel_csv
-from tellapart.sources.shards import expand, read_shards
+from tellapart.sources.pixels import (
+    idx_images,
+    is_idx,
+    read_arrays,
+    read_idx_folder,
+    read_idx_pair,
+    read_npz_file,
+    read_pixel_csv,
+)
+from tellapart.sources.shards import expand, not_read, read_shards
 from tellapart.sources.sheets import Sheet, frame_sheet, is_frame, parquet_sheet, text_sheet
 from tellapart.sources.tables import read_paths, read_sheet
 
@@ -60,13 +68,30 @@ def list_members(path: str | Path) -> tuple[list[str], list[Skipped]] | None:
         return None
     found = members(file)
     if found is not None:
-        problems = tar_index(file).problems if file.suffix.lower() == ".tar" else ()
-        return found, [Skipped(f"{file}{MARK}{name}" if name else str(file), reason) for name, reason in problems]
+        return found, not_read(file) if file.suffix.lower() == ".tar" else []
     if file.suffix.lower() in TEXT_SUFFIXES:
         return read_paths(text_sheet(file), GUESSED)
     if file.suffix.lower() in PARQUET_SUFFIXES:
         return read_paths(*_with_files(parquet_sheet(file), GUESSED))
     return None
+
+
+def list_folder(folder: str | Path) -> tuple[list[str], list[Skipped]]:
+    """The pictures below a folder, else in the IDX files or tar shards that it is made of, and what else was found there.
+
+    Raises DataError where one of those is damaged.
+    """
+    pictures, skipped = list_pictures(folder)
+    if pictures:
+        return pictures, skipped
+    files = _files_of(Path(folder))
+    containers = idx_images(Path(folder)) if any(map(is_idx, files)) else _shards(Path(folder), files)
+    skipped = [skip for skip in skipped if not is_idx(Path(skip.path)) and Path(skip.path) not in containers]
+    for file in containers:
+        found, others = list_members(file) or ([], [])
+        pictures += found
+        skipped += others
+    return pictures, skipped
 
 
 _Reader = Callable[[Path, Columns, Progress], ImageTable]
@@ -83,13 +108,22 @@ def _folder_reader(path: Path) -> _Reader:
     """How a folder is read, by the files that lie at its top; what is not there is read_folder's to complain of."""
     if not os.path.lexists(path) and path.suffix.lower() in READERS:
         raise CallError(f"no such file: {path}")
-    entries = path.iterdir() if os.path.isdir(path) and os.access(path, os.R_OK) else ()
-    files = [entry for entry in entries if entry.is_file() and not entry.name.startswith(".") and entry.name not in JUNK]
+    files = _files_of(path)
     if any(map(is_idx, files)):
         return _plain(read_idx_folder)
-    if files and all(file.suffix.lower() == ".tar" for file in files):
-        return _read_shard_folder
-    return _plain(read_folder)
+    return _read_shard_folder if _shards(path, files) else _plain(read_folder)
+
+
+def _files_of(path: Path) -> list[Path]:
+    """The files at the top of a folder, without hidden and junk ones; none of what is no folder or cannot be listed."""
+    entries = path.iterdir() if os.path.isdir(path) and os.access(path, os.R_OK) else ()
+    return sorted(entry for entry in entries if entry.is_file() and not entry.name.startswith(".") and entry.name not in JUNK)
+
+
+def _shards(folder: Path, files: Sequence[Path]) -> list[Path]:
+    """The tars that a folder is made of; none where other files or folders of pictures lie beside them."""
+    is_made_of_tars = files and all(file.suffix.lower() == ".tar" for file in files)
+    return list(files) if is_made_of_tars and not holds_pictures(folder) else []
 
 
 def _file_reader(path: Path) -> _Reader:
@@ -138,7 +172,7 @@ def _read_shard(path: Path, columns: Columns, progress: Progress) -> ImageTable:
 
 
 def _read_shard_folder(path: Path, columns: Columns, progress: Progress) -> ImageTable:
-    return read_shards(sorted(path.glob("*.tar")), columns, progress=progress)
+    return read_shards(_files_of(path), columns, progress=progress)
 
 
 READERS: dict[str, _Reader] = {

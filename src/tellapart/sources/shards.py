@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tellapart.data.table import ImageTable, Skipped
+from tellapart.data.table import UNREADABLE, ImageTable, Skipped
 from tellapart.errors import CallError, DataError, PictureError
 from tellapart.images import PICTURE_SUFFIXES
-from tellapart.images.containers import MARK, read_member, tar_index
+from tellapart.images.containers import MARK, OVERRULED, read_member, tar_index
 from tellapart.progress import Progress, silent
 from tellapart.sources.columns import LABEL_NAMES, SPLIT_OF, Columns, is_named
 from tellapart.sources.sheets import Sheet, sheet_of
@@ -56,6 +56,14 @@ def read_shards(paths: Sequence[Path], columns: Columns, *, progress: Progress =
     return replace(table, skipped=(*skipped, *table.skipped))
 
 
+def not_read(path: Path) -> list[Skipped]:
+    """What in a tar is no file to read."""
+    return [
+        Skipped(f"{path}{MARK}{name}" if name else str(path), reason, kind="" if reason == OVERRULED else UNREADABLE)
+        for name, reason in tar_index(path).problems
+    ]
+
+
 def _counted(pattern: str) -> list[str]:
     """A pattern without its braces: one text for each number."""
     match = BRACES.search(pattern)
@@ -71,8 +79,7 @@ def _counted(pattern: str) -> list[str]:
 
 def _samples(path: Path) -> tuple[list[dict[str, object]], list[Skipped]]:
     """The pictures of a shard as rows, and what in it is none."""
-    index = tar_index(path)
-    skipped = [Skipped(f"{path}{MARK}{name}" if name else str(path), reason) for name, reason in index.problems]
+    index, skipped = tar_index(path), not_read(path)
     members_of = dict[str, dict[str, str]]()
     for name in index.places:
         folder, base = posixpath.split(name)

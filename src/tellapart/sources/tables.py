@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from tellapart.data.table import LABEL_MARK, ImageTable, Skipped, is_weight, table_of
+from tellapart.data.table import LABEL_MARK, UNREADABLE, ImageTable, Skipped, is_weight, table_of
 from tellapart.errors import DataError
 from tellapart.images.containers import exists
 from tellapart.progress import Progress, silent
@@ -78,7 +78,8 @@ def _sifted(
 
 
 def _skipped(sheet: Sheet, row: int, path: str, problem: str) -> Skipped:
-    return Skipped(path or f"row {row} of {sheet.name}", f"{problem}: row {row}")
+    kind = UNREADABLE if problem == NO_FILE else ""
+    return Skipped(path or f"row {row} of {sheet.name}", f"{problem}: row {row}", kind=kind)
 
 
 def _resolver(choice: Choice) -> Callable[[object], tuple[str, str]]:
