@@ -77,6 +77,14 @@ class FeatureCache:
         self._digests, self._rows = [], []
 
 
+def rows_of(matrix: np.ndarray, rows: list[int]) -> np.ndarray:
+    """(len(rows), ...) of the matrix; itself where all rows are wanted in order, which spares a copy of it."""
+    if rows == list(range(len(matrix))):
+        return matrix
+    taken: np.ndarray = matrix[rows]
+    return taken
+
+
 def _read_shard(path: Path) -> list[tuple[str, np.ndarray]]:
     """The rows of a shard; none where it is damaged, which removes it."""
     try:

@@ -12,7 +12,7 @@ from tellapart.data import ImageTable
 from tellapart.files import sha256_of
 from tellapart.images import Fit
 from tellapart.images.decoding import DECODER
-from tellapart.inference.caches import FeatureCache
+from tellapart.inference.caches import FeatureCache, rows_of
 from tellapart.inference.glances import glance_cache
 from tellapart.inference.runtimes import load_embedder
 from tellapart.inference.streaming import run_pictures
@@ -51,9 +51,8 @@ class Features:
     space: str = ""  # all that the features depend on besides the picture
 
     def of(self, table: ImageTable) -> np.ndarray:
-        """(len(table), D) float16, aligned with the table."""
-        rows: np.ndarray = self.matrix[[self.row_of[digest] for digest in table.sha256]]
-        return rows
+        """(len(table), D) float16, aligned with the table; not to be written into."""
+        return rows_of(self.matrix, [self.row_of[digest] for digest in table.sha256])
 
 
 def embed(table: ImageTable, backbone: Backbone, *, cache_folder: Path | None = None, progress: Progress = silent) -> Features:

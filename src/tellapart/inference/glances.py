@@ -15,7 +15,7 @@ from tellapart.errors import PictureError
 from tellapart.images import GLANCE
 from tellapart.images.decoding import DECODER, open_described
 from tellapart.images.glances import SHARP_PX, glance
-from tellapart.inference.caches import FeatureCache
+from tellapart.inference.caches import FeatureCache, rows_of
 from tellapart.inference.streaming import DECODE_THREADS
 from tellapart.progress import Progress, silent
 
@@ -32,9 +32,8 @@ class Glances:
     failures: dict[str, str]  # sha256 -> reason
 
     def of(self, table: ImageTable) -> np.ndarray:
-        """(len(table),) GLANCE, aligned with the table."""
-        found: np.ndarray = self.rows[[self.row_of[digest] for digest in table.sha256]]
-        return found
+        """(len(table),) GLANCE, aligned with the table; not to be written into."""
+        return rows_of(self.rows, [self.row_of[digest] for digest in table.sha256])
 
 
 def scan(
