@@ -4,12 +4,16 @@
 
 Changes a sample of flowers in six ways each, puts them beside all flowers, and asks for the pairs of an original and what was
 made of it. The constants of tellapart.checks were chosen with seed 0. The peers need a Python with imagededup and cleanvision.
+
+    python bench/copies.py --speed-only --peer-python PYTHON [--n-times 1]
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,19 +21,22 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
 
 from run import default_data
+from tellapart.checking import gather
+from tellapart.checks import Need
 from tellapart.checks.copies import find_copies
 from tellapart.data import ImageTable
 from tellapart.data.table import table_of
 from tellapart.images.decoding import open_described
 from tellapart.images.glances import glance
 from tellapart.inference.features import embed
+from tellapart.inference.glances import skim
 from tellapart.training.backbones import get_backbone
 from tellapart.training.recipe import Recipe
 
@@ -37,6 +44,7 @@ PEERS = Path(__file__).parent / "peers"
 KNOWN = Path(__file__).parent / "copies_known.json"  # pairs that flowers itself holds, looked at by eye: not false
 MIN_SIDE_PX = 96  # of the reduced decoding, for the speed of looking at pictures without a network
 PRECISION = 0.99
+TURNS = 3
 DEFAULTS = {"phash": 10, "dhash": 10, "cnn": 0.9}  # imagededup's own thresholds
 
 Change = Callable[[Image.Image, np.random.Generator], Image.Image]
@@ -138,6 +146,9 @@ def truth_of(made: list[tuple[str, str, str]]) -> Truth:
 
 def main() -> None:
     args = parse()
+    if args.speed_only:
+        speed(args.peer_python, args.data / "flowers", n_times=args.n_times)
+        return
     with tempfile.TemporaryDirectory(prefix="tellapart-copies-") as scratch:
         folder = Path(scratch) / "set"
         truth = truth_of(make_set(args.data / "flowers", folder, n=args.n, seed=args.seed))
@@ -150,12 +161,13 @@ def main() -> None:
             print(line(name, truth, set(kinds)), flush=True)
             if with_features:
                 tell_details(truth, kinds)
+        print(line("Tellapart, --quick", truth, quickly(table, folder)), flush=True)
         print(
             {name: f"find_copies: {wall_s:.1f} s, {cpu_s:.1f} s of CPU" for name, (wall_s, cpu_s) in seconds.items()},
             file=sys.stderr,
         )
         if args.peer_python:
-            speed(args.peer_python, args.data / "flowers")
+            speed(args.peer_python, args.data / "flowers", n_times=args.n_times)
             peers(args.peer_python, folder, truth)
 
 
@@ -165,6 +177,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of the sample and the changes (default: 1)")
     parser.add_argument("--n", type=int, default=300, help="pictures of each kind (default: 300)")
     parser.add_argument("--peer-python", type=Path, help="a Python with imagededup and cleanvision; without it, ours alone")
+    parser.add_argument("--speed-only", action="store_true", help="time the hashing of flowers alone, against imagededup's")
+    parser.add_argument("--n-times", type=int, default=1, help="links to each of the flowers that are timed (default: 1)")
     return parser.parse_args()
 
 
@@ -216,16 +230,42 @@ def peers(python: Path, folder: Path, truth: Truth) -> None:
             print(line(f"imagededup {method}, precise at {precise[0]}", truth, within(precise[0])), flush=True)
 
 
-def speed(python: Path, flowers: Path) -> None:
-    """Pictures/s of opening, hashing and measuring pictures, ours and imagededup's in turns."""
-    paths = sorted(str(path) for path in flowers.rglob("*") if path.is_file())
-    for _ in range(3):
-        start = time.perf_counter()
-        glances_of(paths)
-        mine = len(paths) / (time.perf_counter() - start)
-        answer = ask(python, "copies_imagededup.py", "speed", str(flowers))
-        theirs = answer["n"] / answer["seconds"]
-        print(f"pictures/s: ours {mine:.0f}, imagededup pHash {theirs:.0f}, ratio {mine / theirs:.1f}", flush=True)
+def quickly(table: ImageTable, folder: Path) -> set[Pair]:
+    """The pairs of `tellapart check --quick --only near_copies`."""
+    evidence = gather(table, Recipe(), needs=Need.COPIES)
+    names = [Path(path).relative_to(folder).as_posix() for path in evidence.table.paths]
+    return {tuple(sorted((names[pair.first], names[pair.second]))) for pair in evidence.copies}
+
+
+def speed(python: Path, flowers: Path, *, n_times: int) -> None:
+    """Pictures/s and CPU of hashing pictures, decoding included, ours and imagededup's in turns.
+
+    Ours first with all that `skim` does (a cache that is empty before each turn), then with their SHA-256 as well.
+    """
+    paths = sorted(path for path in flowers.rglob("*") if path.is_file())
+    with tempfile.TemporaryDirectory(prefix="tellapart-speed-") as scratch:
+        folder = Path(scratch) / "set"
+        folder.mkdir()
+        links = [folder / f"{number}-{path.name}" for number in range(n_times) for path in paths]
+        for link, path in zip(links, paths * n_times, strict=True):
+            link.symlink_to(path.resolve())
+        for turn in range(TURNS):
+            load = os.getloadavg()[0]
+            theirs = ask(python, "copies_imagededup.py", "speed", str(folder))
+            reading, cpu_reading = time.perf_counter(), time.process_time()
+            table = table_of([str(link) for link in links], [""] * len(links))
+            table = replace(table, sha256=tuple(hashlib.sha256(link.name.encode()).hexdigest() for link in links))
+            start, cpu_start = time.perf_counter(), time.process_time()
+            skim(table, cache_folder=Path(scratch) / f"cache-{turn}")
+            end, cpu_end = time.perf_counter(), time.process_time()
+            their_seconds, n = theirs["seconds"], len(links)
+            print(
+                f"pictures/s: skim {n / (end - start):.0f}, with SHA-256 {n / (end - reading):.0f}, "
+                f"imagededup pHash {n / their_seconds:.0f}, ratios {their_seconds / (end - start):.1f} and "
+                f"{their_seconds / (end - reading):.1f}; ms of CPU a picture: {1000 * (cpu_end - cpu_start) / n:.3f}, "
+                f"{1000 * (cpu_end - cpu_reading) / n:.3f}, {1000 * theirs['cpu_seconds'] / n:.3f}; load before {load:.1f}",
+                flush=True,
+            )
 
 
 def ask(python: Path, script: str, *words: str) -> dict[str, object]:

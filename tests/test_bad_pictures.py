@@ -144,7 +144,7 @@ def test_one_bad_file_never_ends_the_batch(tellapart, clean_sample: Sample, tmp_
     assert facts["counts"].startswith(f"{41 + len(facts['skipped'])} files = 41 kept + ")
     shown = tellapart("predict", tmp_path / "run", circle, "--out", tmp_path / "predictions.csv")
     assert shown.returncode == 0
-    assert "= 16 predicted + 4 unreadable" in shown.stderr  # "no-suffix" is no picture by its name here
+    assert "= 17 predicted + 4 unreadable" in shown.stderr
     report = tellapart("evaluate", tmp_path / "run", "--json")
     assert report.returncode == 0
 

@@ -16,13 +16,22 @@ SIZE = ("--size", "96")
 
 
 @pytest.mark.parametrize("verb", ["evaluate", "predict", "export"])
-def test_no_such_run_is_1(tellapart, tmp_path: Path, verb: str) -> None:
+def test_no_such_run_is_2(tellapart, tmp_path: Path, verb: str) -> None:
     more = {"predict": ["a.jpg"], "export": ["--out", "new"]}.get(verb, [])
     done = tellapart(verb, "absent", *more, cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "absent" in done.stderr
     assert "tellapart train DATA" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_is_no_run(tellapart, bundle: Path, run_folder: Path, tmp_path: Path) -> None:
+    done = tellapart("evaluate", bundle, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "is a bundle, which only predicts; what was held back is in its run. Give the run: the folder" in done.stderr
+    within = tellapart("evaluate", run_folder / "bundle", cwd=tmp_path)
+    assert within.returncode == 2
+    assert f"Give the run: {run_folder}\n" in within.stderr
 
 
 def flip(path: Path) -> None:

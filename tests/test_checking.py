@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 
 import tellapart as ta
+from tellapart import checking
 from tellapart.checking import check, gather, write
 from tellapart.errors import CallError, DataError
 from tellapart.images.samples import Sample
@@ -78,6 +79,72 @@ def test_only_some_kinds(sample: Sample) -> None:
     assert set(check(sample.root, only=("broken", "copies"), recipe=RECIPE).counts) == {"broken", "copies"}
     with pytest.raises(CallError, match="unknown kind of finding 'copis'; did you mean 'copies'"):
         check(sample.root, only=("copis",), recipe=RECIPE)
+
+
+@pytest.fixture
+def without_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whatever would run a network fails, and nothing is known from before."""
+    monkeypatch.setattr(checking, "embed_table", None)
+    monkeypatch.setenv("TELLAPART_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.usefixtures("without_network")
+def test_a_quick_check_runs_no_network(sample: Sample) -> None:
+    report = check(sample.root, quick=True)
+    planted = Counter(one.kind for one in sample.planted)
+    assert report.counts["broken"] == 4
+    assert report.counts["copies"] == planted["copy"]
+    assert report.counts["mixed_labels"] == planted["copy_other_label"]
+    assert not {"wrong_label", "off_topic"} & set(report.counts)
+    assert report.title == "shapes-quick"
+    assert "quick: not looked for, as that takes a network: wrong_label and off_topic" in report.notes
+    assert "quick: copies are those that hashes propose: most crops and captions are missed" in report.notes
+
+
+@pytest.mark.usefixtures("without_network")
+@pytest.mark.parametrize("kinds", [["near_copies"], ["near_copies", "dark"]], ids=["hashed first", "looked at all"])
+def test_near_copies_are_found_quickly(sample: Sample, tmp_path: Path, kinds: list[str]) -> None:
+    """Blots, since drawn shapes are near copies of each other."""
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        blots = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8)).resize((320, 240), Image.Resampling.BICUBIC)
+        folder = tmp_path / "blots" / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        blots.save(folder / f"{number}.png")
+        blots.resize((200, 150)).save(folder / f"{number}-small.jpg")
+        ImageOps.mirror(blots).resize((40, 30)).save(folder / f"{number}-tiny.png")
+    (tmp_path / "blots" / "a" / "cut.jpg").write_bytes((tmp_path / "blots" / "a" / "0-small.jpg").read_bytes()[:2000])
+    report = check(tmp_path / "blots", only=kinds, quick=True)
+    found = {tuple(sorted(Path(path).stem for path in finding.paths)) for finding in report.findings}
+    assert found == {(str(number), f"{number}-small") for number in range(12)}
+    assert report.account == "37 files = 36 kept + 1 cannot be decoded"
+
+
+@pytest.mark.usefixtures("without_network")
+def test_what_needs_no_network_runs_none(sample: Sample, tmp_path: Path) -> None:
+    report = check(sample.root, only=("broken", "copies", "dark"))
+    assert report.counts["broken"] == 4
+    assert not any(note.startswith("quick") for note in report.notes)
+    with pytest.raises(TypeError):  # of None, which stands where the network would be run
+        check(sample.root, only=("near_copies",))
+
+
+def test_what_only_the_network_tells_is_not_told_quickly(sample: Sample, tmp_path: Path) -> None:
+    with pytest.raises(CallError, match="off_topic cannot be told quickly: a network must look at the pictures"):
+        check(sample.root, only=("off_topic", "broken"), quick=True)
+    (tmp_path / "broken" / "a").mkdir(parents=True)
+    (tmp_path / "broken" / "a" / "1.jpg").write_bytes(b"no picture")
+    with pytest.raises(DataError, match="none of the 1 files can be read as a picture: not a picture"):
+        check(tmp_path / "broken", quick=True)
+
+
+def test_the_quick_command(tellapart, sample: Sample, tmp_path: Path) -> None:
+    done = tellapart("check", sample.root, "--quick", "--only", "broken,copies", "--json", cwd=tmp_path)
+    assert set(json.loads(done.stdout)["counts"]) == {"broken", "copies"}
+    assert (tmp_path / "runs" / "check-shapes-broken-copies-quick.html").is_file()
+    refused = tellapart("check", sample.root, "--quick", "--only", "wrong_label", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "wrong_label cannot be told quickly" in refused.stderr
 
 
 def test_the_page_and_the_plan_are_written(sample: Sample, tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from tellapart.data import ImageTable, edited
 from tellapart.errors import CallError, DataError
 from tellapart.files import sha256_of
 from tellapart.images.samples import Sample
+from tellapart.runs import train
 from tellapart.sources import read
+from tellapart.training import Recipe
 
 HEADER = ("take", "action", "path", "sha256", "value", "kind", "score", "why")
 
@@ -75,7 +77,7 @@ def test_a_plan_that_lost_its_contents_goes_by_path(data: Path, table: ImageTabl
     assert [edit.sha256 for edit in done.written] == list(table.sha256[:3])
     with pytest.raises(DataError) as caught:
         clean(data, plan=write_plan(tmp_path / "plan.csv", ("yes", "drop", "data/absent.jpg")))
-    assert str(caught.value).startswith("1 rows of the plan have no sha256, and a path that is not among the pictures of ")
+    assert str(caught.value).startswith("1 row of the plan without a sha256, and with a path that is not among the pictures of ")
     assert ": line 2: data/absent.jpg. Correct the paths" in str(caught.value)
 
 
@@ -84,7 +86,7 @@ def test_a_file_without_a_content_is_said(data: Path, tmp_path: Path) -> None:
     done = clean(data, plan=write_plan(tmp_path / "plan.csv", ("yes", "drop", str(data / "circle" / "dangling.jpg"))))
     assert done.written == ()
     assert done.notes[1] == (
-        "1 files cannot be read at all, so that no edit can name their content; move them away yourself: "
+        "1 file cannot be read at all, so that no edit can name its content; move it away yourself: "
         f"{data / 'circle' / 'dangling.jpg'}"
     )
 
@@ -106,7 +108,7 @@ def test_edits_are_undone_and_listed(data: Path, table: ImageTable, tmp_path: Pa
     lines = listing.text().splitlines()
     assert lines[1] == f"{second.id}  {second.when}  ada  stands     drop {table.paths[1]}  (dark)"
     assert lines[2].endswith(f"bob  stands     undo {table.paths[0]} -> {first.id}  (fine in fact)")
-    assert lines[3] == f"1 of 3 lines of {data / 'tellapart-edits.jsonl'} decide something now"
+    assert lines[3] == f"{data / 'tellapart-edits.jsonl'}: 1 of 3 lines decides something now"
     assert [row["state"] for row in listing.to_json()["edits"]] == listing.states()
 
 
@@ -194,8 +196,34 @@ def test_kinds_that_contradict_each_other_are_applied_together(data: Path, table
         ("relabel", Path(table.paths[0]).name, "circle"),
     ]
     assert done.notes[0] == (
-        "1 of the relabels that mixed_labels proposes gave way to near_copies, which decides otherwise about the same pictures"
+        "1 relabel that mixed_labels proposes gave way to near_copies, which decides otherwise about the same pictures"
     )
+
+
+def test_cleaning_and_training_count_alike(data: Path, table: ImageTable, tmp_path: Path) -> None:
+    """Whether what cannot be read was dropped or not, and however it was."""
+    for path in table.paths[:2]:
+        Path(path).write_text(f"no picture: {path}")
+    plan = write_plan(tmp_path / "plan.csv", ("yes", "drop", table.paths[5], table.sha256[5], "", "blurred", "0.9", ""))
+
+    def trained() -> str:
+        shutil.rmtree(tmp_path / "run", ignore_errors=True)
+        return str(train(data, Recipe(size=96), out=tmp_path / "run").facts["counts"])
+
+    planned = clean(data, plan=plan)
+    assert planned.account == ("37 files = 33 kept + 2 not a picture (text) + 1 not a picture by its name + 1 dropped by an edit")
+    assert sorted(trained().split(" + ")) == sorted(planned.account.split(" + "))
+    applied = clean(data, apply=["broken"])
+    assert applied.account == "37 files = 33 kept + 3 dropped by an edit + 1 not a picture by its name"
+    assert trained() == applied.account
+    assert undo(data, [applied.written[0].id]).account.startswith("37 files = 33 kept + 2 dropped by an edit")
+
+
+def test_one_edit_is_one_edit(data: Path, table: ImageTable, tmp_path: Path) -> None:
+    plan = write_plan(tmp_path / "plan.csv", ("WAHR", "drop", table.paths[0], "", "", "", "", ""))
+    assert clean(data, plan=plan).text().startswith(f"1 edit written to {data / 'tellapart-edits.jsonl'}\n")
+    refused = write_plan(tmp_path / "no.csv", ("FALSCH", "drop", table.paths[1], "", "", "", "", ""))
+    assert clean(data, plan=refused).written == ()
 
 
 def test_an_unknown_kind_suggests_the_nearest(tellapart, data: Path) -> None:

@@ -114,6 +114,26 @@ def test_predict_writes_a_table(tellapart, run_folder: Path, pictures: list[str]
     assert not list(tmp_path.rglob("*.part"))
 
 
+def test_predictions_hold_no_formula_and_are_read_back(tellapart, run_folder: Path, pictures: list[str], tmp_path: Path) -> None:
+    for name in ("=1+1.jpg", "@x.jpg", "plain.jpg"):
+        shutil.copy(pictures[0], tmp_path / name)
+    done = tellapart("predict", run_folder, "=1+1.jpg", "@x.jpg", "plain.jpg", "--out", "preds.csv", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "preds.csv").open(newline="") as file:
+        assert [row["path"] for row in csv.DictReader(file)] == ["'=1+1.jpg", "'@x.jpg", "plain.jpg"]
+    again = tellapart("predict", run_folder, "preds.csv", "--json", cwd=tmp_path)
+    assert [Path(json.loads(line)["path"]).name for line in again.stdout.splitlines()] == ["=1+1.jpg", "@x.jpg", "plain.jpg"]
+
+
+def test_an_unknown_backbone_is_one_line(tellapart, clean_sample: Sample, tmp_path: Path) -> None:
+    """What it takes to know all names (timm, PyTorch) says nothing on its way out."""
+    pytest.importorskip("timm")
+    done = tellapart("train", clean_sample.root, "--out", tmp_path / "run", "--arch", "nonsense")
+    assert done.returncode == 2
+    assert done.stderr.startswith("tellapart: unknown backbone 'nonsense'; known: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_predict_fails_where_nothing_can_be_read(tellapart, run_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").touch()
     done = tellapart("predict", run_folder, tmp_path / "empty.jpg", "absent.jpg", "--json")

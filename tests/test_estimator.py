@@ -110,10 +110,12 @@ def test_a_column_of_labels_is_a_list_of_labels(fitted: ImageClassifier, picture
     [
         (np.eye(3), r"y has the shape \(3, 3\); give one label a picture, \(N,\). One-hot rows: y\.argmax\(1\)"),
         (np.array("a"), r"y has the shape \(\)"),
+        (["owl"] * 3, r"y holds one class, 'owl'; telling apart needs at least 2\. Add pictures of another class\."),
+        ([7, 7, 7], r"y holds one class, 7; telling apart"),
         ([["a"], ["a", "b"], ["c"]], "y is no column of labels; give one label a picture"),
-        (["a", float("nan"), "b"], r"1 labels are missing \(None or NaN\), such as of row 1\. Leave these pictures out\."),
+        (["a", float("nan"), "b"], r"1 label is missing \(None or NaN\), such as of row 1\. Leave out the pictures"),
         (np.array([[0.0], [np.nan], [np.nan]]), r"2 labels are missing \(None or NaN\), such as of row 1, 2\."),
-        ([None, "a", "b"], r"1 labels are missing \(None or NaN\), such as of row 0\."),
+        ([None, "a", "b"], r"1 label is missing \(None or NaN\), such as of row 0\."),
         (np.array(["a", 1, 2], dtype=object), "the labels are of kinds that cannot be sorted together"),
     ],
 )

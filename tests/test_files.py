@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tellapart.errors import BundleError, StorageError
-from tellapart.files import cache_dir, growing_file, read_json, sha256_of, write_atomically, write_json
+from tellapart.files import cache_dir, growing_file, read_json, sha256_of, write_atomically, write_error, write_json
 
 NOT_ROOT = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
 
@@ -65,7 +66,7 @@ def test_a_file_in_place_of_a_folder_is_named_and_left_alone(tmp_path: Path) -> 
     with pytest.raises(StorageError) as caught:
         write_atomically(tmp_path / "file" / "below.txt", "text")
     # mkdir finds a file where the folder should be
-    assert str(caught.value) == f"cannot write {tmp_path}/file/below.txt: File exists. Free space or choose another place."
+    assert str(caught.value) == f"cannot write {tmp_path}/file/below.txt: File exists. Choose another place."
     assert (tmp_path / "file").read_text() == "keep"
     assert listing(tmp_path) == ["file"]
 
@@ -255,12 +256,33 @@ def test_a_growing_file_keeps_what_it_held(tmp_path: Path) -> None:
     assert path.read_bytes() == b"aaa"
 
 
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.ENOSPC, "Free space or choose another place."),
+        (errno.EDQUOT, "Free space or choose another place."),
+        (errno.EACCES, "Allow writing there or choose another place."),
+        (errno.EROFS, "Allow writing there or choose another place."),
+        (errno.ENOTDIR, "Choose another place."),
+    ],
+)
+def test_the_remedy_fits_what_went_wrong(number: int, remedy: str) -> None:
+    error = write_error("x.csv", OSError(number, os.strerror(number)))
+    assert str(error) == f"cannot write x.csv: {os.strerror(number)}. {remedy}"
+
+
+def test_what_else_to_do_follows_the_remedy() -> None:
+    error = write_error("x.csv", PermissionError(errno.EACCES, "Permission denied"), then="and run the same command again")
+    assert str(error) == "cannot write x.csv: Permission denied. Allow writing there and run the same command again."
+    assert str(write_error("x", ValueError("embedded null byte"))) == "cannot write x: embedded null byte. Choose another place."
+
+
 @NOT_ROOT
 def test_a_growing_file_that_may_not_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "log").touch()
     (tmp_path / "log").chmod(0o400)
     with (
-        pytest.raises(StorageError, match=r"log: Permission denied\. Free space or choose another place"),
+        pytest.raises(StorageError, match=r"log: Permission denied\. Allow writing there or choose another place"),
         growing_file(tmp_path / "log"),
     ):
         pass

@@ -8,7 +8,6 @@ from PIL import Image
 
 from tellapart import grouping
 from tellapart.grouping import near_copies, with_copies_tied
-from tellapart.inference.glances import scan
 from tellapart.sources import read
 from tellapart.training import Recipe, embed_table
 
@@ -40,20 +39,20 @@ def test_near_copies_share_a_group(scenes: Path) -> None:
 
 def test_they_are_found_once(scenes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = read(scenes)
-    embedded, glances = embed_table(table, RECIPE), scan(table)
-    found = near_copies(table, embedded, glances)
+    embedded = embed_table(table, RECIPE)
+    found = near_copies(table, embedded)
     assert len(found) == 2
     monkeypatch.setattr(grouping, "find_copies", None)
-    assert near_copies(table, embedded, glances) == found
+    assert near_copies(table, embedded) == found
     turned = table.take(reversed(range(len(table))))
-    paths = [{turned.paths[pair.first], turned.paths[pair.second]} for pair in near_copies(turned, embedded, glances)]
+    paths = [{turned.paths[pair.first], turned.paths[pair.second]} for pair in near_copies(turned, embedded)]
     assert sorted(map(sorted, paths)) == sorted([table.paths[pair.first], table.paths[pair.second]] for pair in found)
 
 
 def test_a_damaged_note_of_them_is_made_again(scenes: Path, cache: Path) -> None:
     table = read(scenes)
-    embedded, glances = embed_table(table, RECIPE), scan(table)
-    found = near_copies(table, embedded, glances)
+    embedded = embed_table(table, RECIPE)
+    found = near_copies(table, embedded)
     for content in (
         b"",
         b"{}",
@@ -63,14 +62,14 @@ def test_a_damaged_note_of_them_is_made_again(scenes: Path, cache: Path) -> None
     ):
         for path in (cache / "copies").iterdir():
             path.write_bytes(content)
-        assert near_copies(table, embedded, glances) == found
+        assert near_copies(table, embedded) == found
 
 
 def test_what_the_pairs_depend_on_is_their_name(scenes: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = read(scenes)
-    embedded, glances = embed_table(table, RECIPE), scan(table)
-    near_copies(table, embedded, glances)
+    embedded = embed_table(table, RECIPE)
+    near_copies(table, embedded)
     n_kept = len(list((cache / "copies").iterdir()))
     monkeypatch.setattr("tellapart.inference.glances.GLANCES", 99)
-    near_copies(table, embedded, glances)
+    near_copies(table, embedded)
     assert len(list((cache / "copies").iterdir())) == n_kept + 1

@@ -12,7 +12,8 @@ from safetensors.numpy import load_file
 import tellapart as ta
 from tellapart.errors import BundleError, CallError, DataError
 from tellapart.images.samples import Sample
-from tellapart.runs import Run, _next_folder, resume
+from tellapart.runs import Run, resume
+from tellapart.runs.folders import next_folder
 from tellapart.sources import read
 from tellapart.training import embed_table, fit_classifier
 
@@ -156,7 +157,7 @@ def test_pictures_that_have_moved_are_said_so(copied: Path) -> None:
     table = (copied / "pictures.csv").read_text()
     (copied / "pictures.csv").write_text(table.replace("/shapes/", "/moved/"))
     with pytest.raises(
-        DataError, match=r"none of the \d+ pictures can be judged: cannot be read: No such file or directory\. Have they moved"
+        DataError, match=r"none of \d+ pictures can be judged: cannot be read: No such file or directory\. Have they moved"
     ):
         ta.evaluate(Run.load(copied))
 
@@ -176,10 +177,23 @@ def test_an_unfinished_run_is_gone_on_with(copied: Path, run_folder: Path) -> No
     assert (copied / "bundle" / "model.onnx").read_bytes() == (run_folder / "bundle" / "model.onnx").read_bytes()
 
 
+def test_the_report_says_how_the_pictures_were_read_and_split(clean_sample: Sample, run_folder: Path, tmp_path: Path) -> None:
+    run = ta.train(clean_sample.root, ta.Recipe(size=96), out=tmp_path / "again", split_like=run_folder)
+    note = next(note for note in run.facts["notes"] if note.startswith("split like an earlier run: "))
+    assert note in run.report.notes
+    assert note in json.loads((run.path / "report.json").read_text())["notes"]
+    assert note in Run.load(run.path).report.notes  # judged once more
+    n_train, n_valid, n_test = (run.table.splits.count(part) for part in ("train", "valid", "test"))
+    assert run.report.facts["Split"] == f"{n_train} to train on, {n_valid} to judge on, {n_test} locked away"
+    assert run.report.facts["Files"] == run.facts["counts"]
+
+
 def test_what_is_no_run_is_named(tmp_path: Path, copied: Path) -> None:
     for call in (Run.load, resume):
-        with pytest.raises(BundleError, match=r"is not a run: there is no run\.json in it"):
+        with pytest.raises(CallError, match=r"no such run or bundle: .*absent\. Train one: tellapart train DATA --out "):
             call(tmp_path / "absent")
+        with pytest.raises(BundleError, match=r"is not a run: there is no run\.json in it"):
+            call(tmp_path)
     rewrite(copied, state="unfinished")
     with pytest.raises(BundleError, match=r"the run .* is unfinished\. Go on with it: tellapart train --resume "):
         Run.load(copied)
@@ -224,15 +238,15 @@ def test_a_finished_state_that_lacks_its_fields_is_damage(copied: Path) -> None:
 
 def test_trainings_started_at_once_take_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    folders = [_next_folder("pictures/") for _ in range(2)]
+    folders = [next_folder("pictures/") for _ in range(2)]
     assert folders == [Path("runs/pictures-1"), Path("runs/pictures-2")]
 
 
 def test_pictures_of_one_group_cannot_be_cross_validated(clean_sample: Sample, tmp_path: Path) -> None:
     table = ta.split(ta.read(clean_sample.root))
     grouped = replace(table, groups=("one",) * len(table))
-    embedded = embed_table(table, RECIPE)
+    embedded, training = embed_table(table, RECIPE), grouped.in_split("train")
     with pytest.raises(
         DataError, match="training pictures are copies of one, or one group; at least 2 different ones are needed"
     ):
-        fit_classifier(embedded, grouped.in_split("train"), RECIPE)
+        fit_classifier(embedded.features.floats(training), training, embedded.backbone, RECIPE)

@@ -27,7 +27,8 @@ def main() -> None:
             app()
         finally:
             sys.stdout.flush()  # here, where a full disk can still be answered
-            gc.freeze()  # the interpreter need not look for cycles on its way out: a fifth of a second
+            if "torch" not in sys.modules:  # whose bindings complain at length of what is not let go
+                gc.freeze()  # the interpreter need not look for cycles on its way out: a fifth of a second
     except TellapartError as error:
         _fail(str(error), error.exit_code)
     except BrokenPipeError:

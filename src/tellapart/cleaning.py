@@ -18,6 +18,7 @@ from tellapart.files import printable
 from tellapart.progress import Progress, silent
 from tellapart.sources import Columns, read
 from tellapart.sources.columns import GUESSED
+from tellapart.words import counted
 
 FILES_NAMED = 5
 NO_PROPOSALS = "nothing was taken: no finding of these kinds proposes an edit"
@@ -45,7 +46,7 @@ class Cleaning:
     def text(self) -> str:
         """The same for a terminal."""
         known = f" ({self.n_known} stood there already)" if self.n_known else ""
-        lines = [f"{len(self.written)} edits written to {self.journal}{known}", self.account, *self.notes]
+        lines = [f"{counted(len(self.written), 'edit')} written to {self.journal}{known}", self.account, *self.notes]
         if self.written:
             lines.append(f"to undo one: tellapart clean DATA --undo {self.written[-1].id}; to see all: --list")
         return "\n".join(map(printable, lines))
@@ -78,7 +79,8 @@ class Listing:
             for edit, state in zip(self.journal.edits, self.states(), strict=True)
         ]
         n_holding = len(self.journal.standing)
-        lines = [*rows, f"{n_holding} of {len(rows)} lines of {self.journal.path} decide something now", *self.journal.notes]
+        deciding = f"{n_holding} of {counted(len(rows), 'line')} {'decides' if n_holding == 1 else 'decide'} something now"
+        lines = [*rows, f"{self.journal.path}: {deciding}", *self.journal.notes]
         return "\n".join(map(printable, lines))
 
 
@@ -102,18 +104,15 @@ def clean(
     if (plan is None) == (not apply):
         raise CallError("give either a plan (--plan plan.csv) or kinds of findings to apply (--apply copies,broken)")
     path = _journal_of(source, edits)
-    if plan is not None:
-        chosen, table = (
-            read_plan(plan),
-            read(source, columns=columns, progress=progress),
-        )  # all of it: a plan may bring back what was dropped
-    else:
-        chosen, table = _proposed(source, apply, columns, path, progress)
+    chosen = read_plan(plan) if plan is not None else None
+    table = read(source, columns=columns, progress=progress)  # all of it: a plan may bring back what was dropped
+    if chosen is None:
+        chosen = _proposed(table, apply, path, progress)
     chosen = chosen.with_hashes(_hashes_of(table, source))
     impossible = _impossible(chosen.taken(), table, source)
     rows = [row for row in chosen.taken() if row.proposal.sha256]
     written = append_edits(path, [draft(row.proposal, who=who or user_name(), why=why or row.why) for row in rows])
-    after = table.with_edits(read_journal(path).edits if plan is not None else written)
+    after = _after(table, path, progress)
     nothing = () if rows else ("nothing was taken: the plan has no row that says yes" if plan is not None else NO_PROPOSALS,)
     return Cleaning(
         path,
@@ -138,7 +137,7 @@ def undo(
     path = _journal_of(source, edits)
     written = undo_edits(path, ids, who=who or user_name(), why=why)
     table = read(source, columns=columns, progress=progress)
-    after = table.with_edits(read_journal(path).edits)
+    after = _after(table, path, progress)
     return Cleaning(path, written, 0, after.account(), _added_notes(table, after))
 
 
@@ -156,25 +155,31 @@ def _journal_of(source: str | Path, edits: str | Path | None) -> Path:
     return path
 
 
-def _proposed(
-    source: str | Path, kinds: Sequence[str], columns: Columns, path: Path, progress: Progress
-) -> tuple[Plan, ImageTable]:
-    """What the findings of these kinds propose, all taken, and the table that was checked."""
+def _after(table: ImageTable, path: Path, progress: Progress) -> ImageTable:
+    """The table after the edits of a journal and without what cannot be read as a picture: what a training would take."""
+    from tellapart.inference.glances import scan  # imports what opens pictures
+
+    left = table.with_edits(read_journal(path).edits)
+    return left.without(scan(left, progress=progress).failures)
+
+
+def _proposed(table: ImageTable, kinds: Sequence[str], path: Path, progress: Progress) -> Plan:
+    """What the findings of these kinds propose after the edits of the journal, all taken."""
     from tellapart.checking import check  # imports what looks at pictures
     from tellapart.checks.findings import KIND_NAMES
 
     for kind in set(kinds) - set(KIND_NAMES):
         raise unknown_name("kind of finding", kind, KIND_NAMES)
-    report = check(source, columns=columns, edits=path if path.is_file() else NO_EDITS, only=kinds, progress=progress)
+    report = check(table, edits=path if path.is_file() else NO_EDITS, only=kinds, progress=progress)
     contents = dict(zip(report.table.paths, report.table.sha256, strict=True))
-    return plan_of(report.findings, take=kinds, contents=contents), report.table
+    return plan_of(report.findings, take=kinds, contents=contents)
 
 
 def _gave_way(plan: Plan) -> tuple[str, ...]:
     """Notes on what was asked for and not taken, since another finding decides otherwise about the same pictures."""
     counts = Counter((row.kind, row.proposal.action, row.gives_way_to) for row in plan.rows if row.gives_way_to)
     return tuple(
-        f"{n} of the {action}s that {kind} proposes gave way to {other}, which decides otherwise about the same pictures"
+        f"{counted(n, action)} that {kind} proposes gave way to {other}, which decides otherwise about the same pictures"
         for (kind, action, other), n in counts.items()
     )
 
@@ -198,13 +203,15 @@ def _impossible(rows: Sequence[PlanRow], table: ImageTable, source: str | Path) 
     if strange:
         named = "; ".join(f"line {row.line}: {row.proposal.path}" for row in strange[:FILES_NAMED])
         raise DataError(
-            f"{len(strange)} rows of the plan have no sha256, and a path that is not among the pictures of {source}: {named}. "
-            "Correct the paths, or write the plan once more. Nothing was changed."
+            f"{counted(len(strange), 'row')} of the plan without a sha256, and with a path that is not among the pictures of "
+            f"{source}: {named}. Correct the paths, or write the plan once more. Nothing was changed."
         )
     if not lost:
         return ()
     named = ", ".join(row.proposal.path for row in lost[:FILES_NAMED])
-    return (f"{len(lost)} files cannot be read at all, so that no edit can name their content; move them away yourself: {named}",)
+    their, them = ("its", "it") if len(lost) == 1 else ("their", "them")
+    n_lost = counted(len(lost), "file")
+    return (f"{n_lost} cannot be read at all, so that no edit can name {their} content; move {them} away yourself: {named}",)
 
 
 def _added_notes(before: ImageTable, after: ImageTable) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from tellapart.predictions import name_width, row_text
 from tellapart.progress import Progress, silent
 from tellapart.runs import Run, train
 from tellapart.training import Recipe
+from tellapart.words import counted
 
 N_SHOWN = 6
 N_FRESH = 100  # a class, drawn without faults to judge both runs on: 300 pictures know an error of 2 % to about 1.6 points
@@ -59,17 +60,18 @@ class Demo:
 
     def text(self) -> str:
         """The demo told for a terminal."""
-        planted = ", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in self._planted().items())
-        found = ", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in self.found.counts.items())
+        planted = ", ".join(f"{kind.replace('_', ' ')}: {n}" for kind, n in self._planted().items())
+        found = ", ".join(f"{kind.replace('_', ' ')}: {n}" for kind, n in self.found.counts.items())
         shown = self.predictions
         widths = {"name_width": name_width([one.path for one in shown]), "label_width": max(map(len, self.found.table.classes))}
+        drawn = counted(self.sample.n_pictures, "picture")
         return "\n".join(
             [
-                f"drew     {self.sample.n_pictures} pictures of {', '.join(self.sample.classes)} in {self.sample.root}",
+                f"drew     {drawn} of {', '.join(self.sample.classes)} in {self.sample.root}",
                 f"         with {planted}",
                 *_told(self.before, "trained "),
                 f"found    {found}",
-                f"cleaned  {len(self.cleaning.written)} edits in {self.cleaning.journal}; no picture was touched",
+                f"cleaned  {counted(len(self.cleaning.written), 'edit')} in {self.cleaning.journal}; no picture was touched",
                 *_told(self.run, "trained "),
                 f"fresh    error on {self.fresh_after.n} new pictures: {percent(self.fresh_before.error_rate)} before cleaning, "
                 f"{percent(self.fresh_after.error_rate)} after",
@@ -84,10 +86,10 @@ class Demo:
 
 
 def _told(run: Run, verb: str) -> list[str]:
-    facts = run.facts
+    facts, trained_on = run.facts, counted(len(run.table.in_split("train")), "picture")
     return [
         f"read     {facts['counts']}",
-        f"{verb} on {len(run.table.in_split('train'))} pictures in {facts['seconds']['total']:.1f} s: {run.report.summary()}",
+        f"{verb} on {trained_on} in {facts['seconds']['total']:.1f} s: {run.report.summary()}",
     ]
 
 

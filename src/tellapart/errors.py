@@ -5,7 +5,7 @@ TellapartError            the work failed (exit code 1)
 ├── DataError             the pictures cannot be used as asked: empty, one class, a class of one
 ├── PictureError          one picture cannot be read; a finding for its caller, never the end of a batch
 ├── LinkError                a link cannot be collected; an outcome for its caller, never the end of a run
-├── BundleError           a model or run is missing, unfinished, damaged or of a newer format
+├── BundleError           a model or run has parts missing, is unfinished, damaged or of a newer format
 ├── StorageError          something could not be written: disk full, no permission
 └── MissingExtraError     an optional part is not installed; names the command that installs it
 """
@@ -51,7 +51,7 @@ class LinkError(TellapartError):
 
 
 class BundleError(TellapartError):
-    """A model or run is missing, unfinished, damaged or of a newer format."""
+    """A model or run has parts missing, is unfinished, damaged or of a newer format."""
 
 
 class StorageError(TellapartError):

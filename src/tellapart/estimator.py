@@ -17,6 +17,7 @@ from tellapart.inference import Classifier
 from tellapart.training import Recipe, embed_table, fit_classifier
 from tellapart.training.bundles import write_bundle
 from tellapart.training.recipe import DEFAULT_ARCH
+from tellapart.words import counted
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
@@ -67,7 +68,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         embedded = embed_table(table, recipe)
         _refuse_unreadable([f"{skip.path}: {skip.reason}" for skip in embedded.table.skipped])
         with tempfile.TemporaryDirectory() as folder:
-            self.classifier_: Classifier = write_bundle(fit_classifier(embedded, embedded.table, recipe), Path(folder))
+            fitted = fit_classifier(embedded.features.floats(embedded.table), embedded.table, embedded.backbone, recipe)
+            self.classifier_: Classifier = write_bundle(fitted, Path(folder))
         self.n_features_in_ = 1
         return self
 
@@ -96,11 +98,15 @@ def _classes(y: Sequence[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
     missing = [row for row, cell in enumerate(cells.ravel().tolist()) if _is_missing(cell)]
     if missing:
         shown = ", ".join(map(str, missing[:SHOWN]))
-        raise DataError(f"{len(missing)} labels are missing (None or NaN), such as of row {shown}. Leave these pictures out.")
+        n_missing = counted(len(missing), "label is", "labels are")
+        raise DataError(f"{n_missing} missing (None or NaN), such as of row {shown}. Leave out the pictures without one.")
     try:
         classes, codes = np.unique(labels.ravel(), return_inverse=True)
     except TypeError as error:
         raise DataError(f"the labels are of kinds that cannot be sorted together: {error}. Give texts or numbers.") from error
+    if len(classes) < 2:
+        found = f"one class, {classes.tolist()[0]!r}" if len(classes) else "no picture"
+        raise DataError(f"y holds {found}; telling apart needs at least 2. Add pictures of another class.")
     return classes, codes
 
 
@@ -117,4 +123,5 @@ def _paths(X: Sequence[str | Path]) -> list[str]:
 
 def _refuse_unreadable(problems: list[str]) -> None:
     if problems:
-        raise DataError(f"{len(problems)} pictures cannot be read, such as {'; '.join(problems[:SHOWN])}. Leave them out.")
+        shown = "; ".join(problems[:SHOWN])
+        raise DataError(f"{counted(len(problems), 'picture')} cannot be read, such as {shown}. Leave out what cannot be read.")

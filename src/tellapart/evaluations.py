@@ -15,8 +15,9 @@ from tellapart.evaluation.openings import count_openings, log_opening, openings_
 from tellapart.evaluation.report import percent
 from tellapart.files import printable
 from tellapart.progress import Progress, silent
-from tellapart.runs import Run, part_notes, write_report
+from tellapart.runs.run import Run, part_notes, write_report
 from tellapart.sources import GUESSED, Columns, read
+from tellapart.words import counted
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def evaluate(
     report = judge(run.classifier, chosen, title=run.path.name, subject=subject, facts=facts, notes=notes, progress=progress)
     if not report.n:
         reason = report.failures[0][1] if report.failures else "there are none"
-        raise DataError(f"none of the {len(chosen)} pictures can be judged: {reason}. Have they moved? Give their folder.")
+        raise DataError(f"none of {counted(len(chosen), 'picture')} can be judged: {reason}. Have they moved? Give their folder.")
     if is_locked:
         log_opening(run.path, n=report.n, accuracy=report.accuracy)
     mark = f"of-{other}-{sha256(bytes(Path(source).resolve())).hexdigest()[:6]}" if source is not None else part
@@ -95,4 +96,5 @@ def _overlap(run: Run, table: ImageTable, report: Report) -> tuple[str, ...]:
     unseen = [row for row, one in enumerate(report.judged) if one.path not in seen]
     others = replace(report, judged=tuple(report.judged[row] for row in unseen), probabilities=report.probabilities[unseen])
     of_others = f"of the others: {others.summary()}" if others.n else "there are no others"
-    return (f"{len(seen)} of these {len(table)} pictures were trained on: of those the accuracy says nothing; {of_others}",)
+    trained_on = f"{len(seen)} of {counted(len(table), 'picture')} {'was' if len(seen) == 1 else 'were'} trained on"
+    return (f"{trained_on}: of that the accuracy says nothing; {of_others}",)

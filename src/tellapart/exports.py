@@ -12,7 +12,7 @@ from tellapart.files import refuse_used, write_atomically
 from tellapart.images.containers import exists
 from tellapart.inference import Classifier
 from tellapart.inference.manifests import FILE_NAME
-from tellapart.runs import TABLE_FILE, Run
+from tellapart.runs.run import TABLE_FILE, Run
 from tellapart.training.bundles import check_parity
 from tellapart.training.trainer import N_WITNESSES
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -14,6 +15,14 @@ from typing import Any, BinaryIO
 
 from tellapart.errors import BundleError, CallError, StorageError
 
+REMEDIES = {  # what is wrong with a disk or a folder, and what a person does about it
+    errno.ENOSPC: "Free space",
+    errno.EDQUOT: "Free space",
+    errno.EFBIG: "Free space",  # or raise the limit on files (ulimit -f), which has the same number
+    errno.EACCES: "Allow writing there",
+    errno.EPERM: "Allow writing there",
+    errno.EROFS: "Allow writing there",
+}
 FORMULA_MARKS = "=+-@'"  # a cell that begins so is computed by spreadsheets; the last is how text is marked
 
 
@@ -43,11 +52,17 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         beside.replace(path)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = getattr(error, "strerror", None) or error
-        raise StorageError(f"cannot write {path}: {reason}. Free space or choose another place.") from error
+        raise write_error(path, error) from error
     finally:
         with suppress(OSError, ValueError):
             beside.unlink(missing_ok=True)
+
+
+def write_error(path: object, error: OSError | ValueError, *, then: str = "or choose another place") -> StorageError:
+    """The error for what could not be written to `path`, with the remedy that fits; `then` is what to do besides it."""
+    mend = REMEDIES.get(getattr(error, "errno", None) or 0)
+    remedy = f"{mend} {then}" if mend else "Choose another place"
+    return StorageError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}. {remedy}.")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -141,8 +156,7 @@ def growing_file(path: Path) -> Iterator[GrowingFile]:
             _lock(file.fileno())  # until the file is closed
             yield GrowingFile(file)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = getattr(error, "strerror", None) or error
-        raise StorageError(f"cannot write {path}: {reason}. Free space or choose another place.") from error
+        raise write_error(path, error) from error
 
 
 def _lock(descriptor: int) -> None:

@@ -13,25 +13,26 @@ from tellapart.checks.copies import FINDER, CopyPair, find_copies
 from tellapart.data import ImageTable, tie
 from tellapart.errors import BundleError, StorageError
 from tellapart.files import cache_dir, read_json, write_json
-from tellapart.inference.glances import Glances, glance_cache, scan
+from tellapart.inference.glances import glance_cache, scan
 from tellapart.progress import Progress, silent
 from tellapart.training import Embedded
 
 
 def with_copies_tied(table: ImageTable, embedded: Embedded, *, progress: Progress = silent) -> ImageTable:
     """The embedded table with its near copies in one group each (`tie`), so that a split keeps them together."""
-    glances = scan(table, progress=progress)
-    pairs = near_copies(table, embedded, glances, progress=progress)
+    pairs = near_copies(table, embedded, progress=progress)
     return tie(table, ((pair.first, pair.second) for pair in pairs))
 
 
-def near_copies(table: ImageTable, embedded: Embedded, glances: Glances, *, progress: Progress = silent) -> tuple[CopyPair, ...]:
+def near_copies(table: ImageTable, embedded: Embedded, *, progress: Progress = silent) -> tuple[CopyPair, ...]:
     """The pairs of different contents that are near copies, as rows of the table (of each content the first)."""
-    first = {digest: row for row, digest in reversed(list(enumerate(table.sha256))) if digest in glances.row_of}
+    first = {digest: row for row, digest in reversed(list(enumerate(table.sha256)))}
     unique = table.take(sorted(first.values()))
     path = cache_dir() / "copies" / f"{_key(unique, embedded)}.json"
     kept = _load(path, set(first))
     if kept is None:
+        glances = scan(unique, progress=progress)
+        unique = unique.without(glances.failures)  # what broke in between
         n_embedding = embedded.backbone.blocks[0]
         found = find_copies(unique, glances.of(unique), embedded.features.of(unique), n_embedding=n_embedding, progress=progress)
         kept = [[unique.sha256[pair.first], unique.sha256[pair.second], pair.kind, pair.score] for pair in found]

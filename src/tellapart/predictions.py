@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from tellapart.data import Skipped
-from tellapart.errors import CallError, StorageError
-from tellapart.files import printable
+from tellapart.errors import CallError
+from tellapart.files import cell_text, printable, write_error
 from tellapart.images.containers import container_of
 from tellapart.inference import Prediction
 from tellapart.sources import list_folder, list_members
@@ -75,13 +75,14 @@ def write_csv(path: Path, predictions: Iterable[Prediction], classes: Sequence[s
             writer.writerow(["path", "label", "probability", "unknown", "error", *(f"p_{name}" for name in classes)])
             for one in predictions:
                 shares = one.probabilities.values() if not one.error else [""] * len(classes)
-                writer.writerow([one.path, one.label, one.probability, one.unknown, one.error, *shares])
+                path_cell, label, error = (cell_text(text or "") for text in (one.path, one.label, one.error))
+                writer.writerow([path_cell, label, one.probability, one.unknown, error, *shares])
                 yield one
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}. Free space or choose another --out.") from error
+        raise write_error(path, error, then="or choose another --out") from error
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tellapart.checks import CHECKS, KIND_NAMES, DataReport, Evidence, Finding, inspect
+from tellapart.checks import CHECKS, KIND_NAMES, DataReport, Evidence, Finding, Need, inspect, needed
+from tellapart.checks.inspection import Check
 from tellapart.errors import CallError
+from tellapart.images.glimpses import GLIMPSE
 
 
 @pytest.fixture
@@ -42,7 +43,32 @@ def test_only_some_kinds(evidence: Evidence) -> None:
 
 
 def test_every_kind_has_a_finder() -> None:
-    assert len(CHECKS) == len(KIND_NAMES) == 18
+    assert [check.kind for check in CHECKS].count("leak") == 1
+    assert {check.kind for check in CHECKS} == set(KIND_NAMES)
+    assert len(CHECKS) == 18
+
+
+def test_what_findings_need() -> None:
+    assert needed() == Need.ALL
+    assert needed(["broken", "copies"]) == Need.NOTHING
+    assert needed(["near_copies", "dark"]) == Need.COPIES | Need.GLANCES
+    with pytest.raises(CallError, match="unknown kind of finding 'dork'; did you mean 'dark'"):
+        needed(["dork"])
+
+
+def test_glimpses_do_for_whoever_needs_no_glances(evidence: Evidence) -> None:
+    glimpses = np.zeros(len(evidence.glances), GLIMPSE)
+    for name in ("width", "height", "n_bytes", "format"):
+        glimpses[name] = evidence.glances[name]
+    poorer = replace(evidence, glances=glimpses, features=evidence.features[:, :0], gathered=Need.COPIES)
+    expected = [finding for finding in inspect(evidence) if finding.kind != "blurred"]
+    assert list(inspect(poorer)) == expected
+
+
+def test_who_needs_more_than_was_gathered_is_not_asked(evidence: Evidence) -> None:
+    poorer = replace(evidence, features=evidence.features[:, :0], gathered=Need.COPIES)
+    assert [finding.kind for finding in inspect(poorer)] == ["leak", "copies", "near_copies", "too_few", "too_few"]
+    assert [finding.kind for finding in inspect(replace(poorer, gathered=Need.NOTHING))] == ["copies"]
 
 
 def test_findings_are_whole(evidence: Evidence) -> None:
@@ -74,9 +100,9 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.kind)
 @pytest.mark.parametrize("name", SMALL)
-def test_no_finder_fails_on_little(make_evidence, name: str, check: Callable[[Evidence], list[Finding]]) -> None:
+def test_no_finder_fails_on_little(make_evidence, name: str, check: Check) -> None:
     given = SMALL[name]
     labels, contents = given["labels"], given.get("contents", range(80))
     pairs = [(0, row, 1.0) for row in range(1, len(labels)) if contents[row] == contents[0]]
@@ -84,7 +110,7 @@ def test_no_finder_fails_on_little(make_evidence, name: str, check: Callable[[Ev
     uniform = np.full((len(labels), n_classes), 1 / n_classes, np.float32)
     for probabilities in (None, uniform):
         evidence = make_evidence(pairs=pairs, folds=probabilities, held_out=probabilities, **given)
-        assert all(0 <= finding.score <= 1 for finding in check(evidence))
+        assert all(finding.kind == check.kind and 0 <= finding.score <= 1 for finding in check.find(evidence))
 
 
 def test_json_holds_everything(report: DataReport) -> None:

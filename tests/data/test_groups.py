@@ -9,9 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tellapart.data import ImageTable, tie
-from tellapart.data.groups import units
+from tellapart.data.groups import Ties, units
 
 MakeTable = Callable[..., ImageTable]
+
+
+def test_the_least_of_those_that_are_tied_leads() -> None:
+    ties = Ties[int]()
+    for pair in ((7, 5), (9, 10), (5, 10)):
+        ties.tie(*pair)
+    assert [ties.leader(number) for number in range(5, 11)] == [5, 6, 5, 8, 5, 5]
 
 
 def test_near_copies_become_a_group(make_table: MakeTable) -> None:

@@ -42,6 +42,38 @@ def line(**fields: object) -> str:
     return json.dumps({"format": 1, "id": "e1", "action": "drop", "sha256": HASHES[0]} | fields)
 
 
+# By hand -------------------------------------------------------------------------------------------------------------
+
+
+def by_hand(*actions: tuple[str, int, str]) -> str:
+    """Lines as people write them: without an id, a time, a name."""
+    return "".join(
+        json.dumps({"action": action, "sha256": HASHES[which], "value": value}) + "\n" for action, which, value in actions
+    )
+
+
+def test_a_line_without_an_id_has_one_that_stays(tmp_path: Path) -> None:
+    path = tmp_path / EDITS_FILE
+    path.write_text(by_hand(("drop", 1, "")))
+    (edit,) = read_journal(path).edits
+    assert (edit.action, edit.sha256, edit.value) == ("drop", HASHES[1], "")
+    assert re.fullmatch("[0-9a-f]{10}", edit.id)
+    path.write_text(by_hand(("relabel", 2, "cat")) + path.read_text())  # another line above it
+    assert read_journal(path).edits[1] == edit
+    undo_edits(path, [edit.id], who="ada", why="")
+    assert [one.sha256 for one in read_journal(path).standing] == [HASHES[2]]
+    assert append_edits(path, proposed(("relabel", 2, "cat"))) == ()  # it stands already
+
+
+def test_the_last_of_several_lines_by_hand_decides(tmp_path: Path) -> None:
+    """Also where it says what an earlier one said."""
+    path = tmp_path / EDITS_FILE
+    path.write_text(by_hand(("relabel", 1, "cat"), ("relabel", 1, "dog"), ("relabel", 1, "cat")))
+    journal = read_journal(path)
+    assert len({edit.id for edit in journal.edits}) == 3
+    assert [edit.value for edit in journal.standing] == ["cat"]
+
+
 # Where it is ---------------------------------------------------------------------------------------------------------
 
 
@@ -231,7 +263,7 @@ def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match=r"cannot write .*: File exists\. Free space or choose another place"):
+    with pytest.raises(StorageError, match=r"cannot write .*: File exists\. Choose another place"):
         append_edits(tmp_path / "file" / EDITS_FILE, proposed(("drop", 1, "")))
 
 
@@ -246,7 +278,7 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         ('{"a": ' * 50_000, "is not JSON"),
         ("9" * 5000, "is not JSON"),
         (line(id=7), "has a 'id' that is no text"),
-        (line(id=""), "has the 'id' ''; it must be 1 to 64 letters and digits"),
+        (line(id="a b"), "has the 'id' 'a b'; it must be 1 to 64 letters and digits, or left out"),
         (line(action="relable", value="x"), "has an unknown action 'relable'; did you mean 'relabel'?"),
         (line(action="relabel"), "has no 'value', which a relabel needs"),
         (

@@ -232,7 +232,7 @@ def test_fewer_than_two_classes(counts: dict[str, int], found: str, make_table: 
 def test_a_class_with_nothing_to_train_on(make_table: MakeTable) -> None:
     with pytest.raises(DataError) as caught:
         split(make_table({"a": 2, "b": 2, "c": 2}, splits=["train"] * 4 + ["valid"] * 2))
-    assert str(caught.value).startswith("1 classes have held-back pictures but none to train on: 'c'. ")
+    assert str(caught.value).startswith("1 class has held-back pictures but none to train on: 'c'. ")
 
 
 # Groups --------------------------------------------------------------------------------------------------------------
@@ -300,8 +300,22 @@ def test_pictures_that_were_there_keep_their_part(make_table: MakeTable) -> None
 def test_nothing_new_is_nothing_changed(make_table: MakeTable) -> None:
     earlier = split(numbered(make_table, range(50), range(100, 150)))
     unsplit = earlier.with_splits([""] * 100)
-    assert split_like(unsplit, earlier, valid_frac=0.5, seed=9) == earlier
+    done = split_like(unsplit, earlier, valid_frac=0.5, seed=9)
+    assert replace(done, notes=()) == earlier
+    assert done.notes == ("split like an earlier run: 100 pictures kept their part, 0 drawn anew",)
     assert parts_of(split_like(unsplit.take(range(40, 70)), earlier)).items() <= parts_of(earlier).items()
+
+
+def test_a_run_that_shares_no_picture_decides_nothing_and_that_is_said(make_table: MakeTable) -> None:
+    earlier = split(numbered(make_table, range(50), range(100, 150)))
+    done = split_like(numbered(make_table, range(200, 250), range(300, 350)), earlier)
+    assert done.notes == ("split like an earlier run: 0 of these pictures are in it, so it decides nothing; 100 drawn anew",)
+
+
+def test_kept_and_drawn_pictures_are_counted(make_table: MakeTable) -> None:
+    earlier = split(numbered(make_table, range(50), range(100, 150)))
+    done = split_like(numbered(make_table, range(30, 80), range(130, 180)), earlier)
+    assert done.notes == ("split like an earlier run: 40 pictures kept their part, 60 drawn anew",)
 
 
 def test_a_new_class_is_drawn_from(make_table: MakeTable) -> None:
@@ -326,7 +340,7 @@ def test_a_new_copy_that_ties_two_parts_takes_the_training_picture_out(make_tabl
     done = split_like(table, earlier)
     assert parts_of(done)[table.sha256[4]] == "test"
     assert [skip.path for skip in done.skipped] == ["ant/0.jpg"]
-    assert "1 training picture is a copy of 2 test pictures (0 exact, 1 near or of one group)" in done.notes[0]
+    assert "1 training picture is a copy of 2 test pictures (0 exact, 1 near or of one group)" in done.notes[1]
 
 
 def test_a_part_that_the_table_brings_goes_before_the_earlier_one(make_table: MakeTable) -> None:

@@ -64,6 +64,21 @@ def test_contents_that_cannot_be_read_go_to_the_skipped(make_table: MakeTable) -
     assert kept.account() == "3 files = 1 kept + 2 cannot be decoded"
 
 
+def test_no_cell_is_a_formula_and_all_come_back() -> None:
+    names = ("=1+1", "+1", "-1", "@x", "'=x", "'", "plain", '"quoted"')
+    digests = tuple(f"{number:064x}" for number in range(len(names)))
+    table = ImageTable(names, digests, names, names, ("train",) * len(names), ("list",) * len(names))
+    text = table.to_csv()
+    cells = [cell for row in csv.reader(text.splitlines()) for cell in row]
+    assert not [cell for cell in cells if cell[0] in "=+-@"]
+    assert ImageTable.from_csv(text) == table
+
+
+def test_an_old_table_is_read_as_it_was_written() -> None:
+    text = f'path,sha256,label,group,split,source\n"\'=x.jpg",{"0" * 64},a,,train,list\n'
+    assert ImageTable.from_csv(text).paths == ("'=x.jpg",)
+
+
 def test_the_account_counts_reasons_without_their_details() -> None:
     reasons = ["cannot be decoded: x", "not a picture by its name", "cannot be decoded: y"]
     table = table_of([], [], skipped=tuple(Skipped(str(number), reason) for number, reason in enumerate(reasons)))
@@ -87,7 +102,7 @@ def test_a_table_of_a_list(tmp_path: Path) -> None:
 
 
 def test_each_path_needs_a_label() -> None:
-    with pytest.raises(DataError, match="2 paths but 1 labels; each picture needs one"):
+    with pytest.raises(DataError, match="2 paths but 1 label; each picture needs one"):
         table_of(["1.jpg", "2.jpg"], ["a"])
 
 

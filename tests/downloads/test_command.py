@@ -33,6 +33,9 @@ def test_exit_codes(canary: Server, tmp_path: Path, tellapart) -> None:
     assert refused.returncode == 1
     assert refused.stdout.startswith("1 link = 0 kept + 1 refused\n")
     assert canary.n_contacts == 0
+    mixed = tellapart("collect", "fashion-mnist", links, "--out", tmp_path / "other")
+    assert mixed.returncode == 2
+    assert "fashion-mnist is a public set, fetched by itself: tellapart collect fashion-mnist --out DATA; then" in mixed.stderr
     unknown = tellapart("collect", "flower", "--out", tmp_path / "other")
     assert unknown.returncode == 2
     assert "unknown public set 'flower'; did you mean 'flowers'?" in unknown.stderr

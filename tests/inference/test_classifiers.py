@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from tellapart.errors import BundleError, PictureError
+from tellapart.errors import BundleError, CallError, PictureError
 from tellapart.inference import Classifier
 from tellapart.inference.runtimes import BATCH
 
@@ -169,8 +169,24 @@ def test_a_head_without_centres_is_refused(bundle: Path) -> None:
         Classifier.load(bundle)
 
 
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        (["a.jpg"], "a list is no picture: give a path or the bytes of a file, and predict_many for several;"),
+        (np.zeros((8, 8, 3), np.uint8), "a ndarray is no picture: give a path or the bytes of a file; an array as a .npy file"),
+        (None, "a NoneType is no picture"),
+    ],
+)
+def test_what_is_neither_path_nor_bytes_is_named(classifier: Classifier, source: Any, text: str) -> None:
+    with pytest.raises(CallError) as caught:
+        classifier.predict(source)
+    assert str(caught.value).startswith(text)
+    with pytest.raises(CallError):
+        list(classifier.predict_many([source]))
+
+
 def test_a_place_without_a_classifier_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"no such run or bundle: .*absent\. Train one: tellapart train DATA --out "):
+    with pytest.raises(CallError, match=r"no such run or bundle: .*absent\. Train one: tellapart train DATA --out "):
         Classifier.load(tmp_path / "absent")
     with pytest.raises(BundleError, match=r"holds no classifier: there is no manifest\.json in it"):
         Classifier.load(tmp_path)

@@ -8,9 +8,10 @@ import pytest
 from tellapart.images import GLANCE
 from tellapart.images.decoding import open_described
 from tellapart.images.glances import glance
+from tellapart.images.glimpses import GLIMPSE, glimpses
 from tellapart.images.samples import Sample
 from tellapart.inference import glances
-from tellapart.inference.glances import scan
+from tellapart.inference.glances import scan, skim
 from tellapart.sources import read
 from tellapart.training import Recipe, embed_table
 
@@ -49,3 +50,17 @@ def test_the_embedding_leaves_glances_behind(clean_sample: Sample, tmp_path: Pat
     embed_table(table, Recipe(size=64))
     monkeypatch.setattr(glances, "open_described", None)
     assert (scan(table).of(table)["width"] > 0).all()
+
+
+def test_glimpses_are_kept_too(sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = read(sample.root)
+    seen, looked = skim(table, cache_folder=tmp_path), scan(table, cache_folder=tmp_path)
+    assert seen.failures == looked.failures != {}
+    readable = table.without(seen.failures)
+    rows = seen.of(readable)
+    assert rows.dtype == GLIMPSE
+    assert rows[7] == glimpses([readable.paths[7]])[0][0]
+    for name in ("width", "height", "n_bytes", "format"):
+        assert np.array_equal(rows[name], looked.of(readable)[name])
+    monkeypatch.setattr(glances, "glimpses", None)
+    assert np.array_equal(skim(readable, cache_folder=tmp_path).of(readable), rows)

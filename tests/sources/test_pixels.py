@@ -149,10 +149,10 @@ GOOD = ",".join(["7"] * 64)
             [header(64), f"a,{GOOD}", f"b,{GOOD},7", "c,7"],
             "2 rows are no pictures: row 3 has 66 cells instead of 65; row 4 has 2",
         ),
-        ([header(64), f"a,{GOOD[:-1]}x"], "1 rows are no pictures: row 2 holds 'x' as a pixel"),
+        ([header(64), f"a,{GOOD[:-1]}x"], "1 row is no picture: row 2 holds 'x' as a pixel"),
         ([header(64), f"a,{GOOD[:-2]},"], "row 2 holds '' as a pixel"),
-        ([header(64), f"a,{GOOD[:-1]}256"], "1 pictures hold values that are not from 0 to 255: row 2 has 256"),
-        ([header(64), f"a,{GOOD}", f"a,{GOOD[:-1]}-1"], "1 pictures hold values that are not from 0 to 255: row 3 has -1"),
+        ([header(64), f"a,{GOOD[:-1]}256"], "1 picture holds values that are not from 0 to 255: row 2 has 256"),
+        ([header(64), f"a,{GOOD}", f"a,{GOOD[:-1]}-1"], "1 picture holds values that are not from 0 to 255: row 3 has -1"),
         ([header(64), f"a,{GOOD[:-1]}nan"], "row 2 has nan"),
         ([header(63), f"a,{GOOD[:-2]}"], "has 63 columns of pixels: neither a square of grey pixels (28 x 28 = 784) nor one"),
         ([f"1,{GOOD[:-2]},7,7"], "has 65 columns of pixels"),
@@ -304,7 +304,7 @@ def test_arrays_that_are_no_pictures() -> None:
     assert "the array has the shape (6,); pictures are (N, height, width)" in message((np.arange(6), LABELS))
     assert "the array has 63 values a picture" in message((grey().reshape(6, 64)[:, :63], LABELS))
     assert "6 pictures but 5 labels" in message((grey(), LABELS[:5]))
-    assert "1 pictures hold values that are not from 0 to 255: picture 2 has 300" in message((changed(2, 300), LABELS))
+    assert "1 picture holds values that are not from 0 to 255: picture 2 has 300" in message((changed(2, 300), LABELS))
     assert "picture 5 has -0.5. Give pixels as they were before any normalisation." in message((changed(5, -0.5), LABELS))
     assert "picture 0 has nan" in message((changed(0, math.nan), LABELS))
     assert "labels of the shape (6, 6); give one label a picture" in message((grey(), np.eye(6)))

@@ -155,7 +155,7 @@ def test_what_a_shard_to_predict_has_lost_is_named(tmp_path: Path) -> None:
 
 
 def test_shards_that_cannot_be_used(tmp_path: Path) -> None:
-    assert "of the 3 files that" in message(f"{tmp_path}/x-{{0..2}}.tar")
+    assert "3 of 3 files that" in message(f"{tmp_path}/x-{{0..2}}.tar")
     assert "no file is called like" in message(f"{tmp_path}/*.tar")
     assert "counts 1000000000 shards" in message(f"{tmp_path}/x-{{0..999999999}}.tar")
     assert "x.tar#0.json is no JSON" in message(shard(tmp_path / "x.tar", {"0.jpg": jpeg(0), "0.json": "{"}))

@@ -203,7 +203,7 @@ def test_a_picture_under_two_labels_is_kept_under_both_and_said(folder: Path) ->
     table = read(table_at(folder, "file,label\na/1.png,cat\nb/1.png,dog\na/1.png,dog\n"))
     assert table.labels == ("cat", "dog", "dog")
     assert table.notes[1] == (
-        f"1 rows give a picture another label, and both are kept: {folder}/a/1.png is 'cat' in row 2 and 'dog' in row 4"
+        f"1 row gives a picture another label, and both are kept: {folder}/a/1.png is 'cat' in row 2 and 'dog' in row 4"
     )
 
 
@@ -211,6 +211,34 @@ def test_a_label_column_that_counts_is_said(folder: Path) -> None:
     rows = [f"{label}/{number}.png,{place}" for place, (label, number) in enumerate((x, n) for x in "ab" for n in (1, 2, 3))]
     table = read(table_at(folder, "file,label\n" + "\n".join(rows)))
     assert "every row has a label of its own: is the label column an index?" in table.notes
+
+
+def test_a_constant_column_is_no_label(folder: Path) -> None:
+    listed = table_at(folder, "file,site,kind\na/1.png,home,cat\na/2.png,home,cat\nb/1.png,home,dog\n")
+    assert read(listed).labels == ("cat", "cat", "dog")
+
+
+def test_marked_cells_are_read_without_the_mark(folder: Path, make_files: MakeFiles) -> None:
+    make_files(folder, ["=x.png", "'@y.png", "z.png"])
+    listed = table_at(folder, "file,label\n'=x.png,'-1\n''@y.png,'-1\nz.png,plain\n")
+    table = read(listed)
+    assert names(table, folder) == ["=x.png", "'@y.png", "z.png"]
+    assert table.labels == ("-1", "-1", "plain")
+
+
+@pytest.mark.parametrize(("yes", "no"), [("TRUE", "FALSE"), ("WAHR", "FALSCH"), ("VRAI", "FAUX"), ("1", "0")])
+def test_a_column_a_class_is_said_to_be_one(folder: Path, yes: str, no: str) -> None:
+    said = message(table_at(folder, f"file,cat,dog\na/1.png,{yes},{no}\na/2.png,{yes},{no}\nb/1.png,{no},{yes}\n"))
+    first, second = sorted((yes, no))
+    assert f"columns 'cat', 'dog' each say {first!r} or {second!r}: a column a class, it seems. Write the classes" in said
+    one = read(table_at(folder, f"file,cat\na/1.png,{yes}\na/2.png,{yes}\nb/1.png,{no}\n"))
+    assert one.labels == (yes, yes, no)
+
+
+def test_a_split_that_says_yes_and_no_is_said(folder: Path) -> None:
+    said = message(table_at(folder, "file,label,split\na/1.png,a,WAHR\na/2.png,a,WAHR\nb/1.png,b,FALSCH\n"))
+    assert "column 'split' holds 'WAHR' (2 rows, the first is row 2), 'FALSCH' (1 row, the first is row 4)." in said
+    assert "It says yes and no, but not to what. Splits are train" in said
 
 
 # Refusals ------------------------------------------------------------------------------------------------------------
@@ -221,7 +249,7 @@ def test_a_label_column_that_counts_is_said(folder: Path) -> None:
     [
         ("", "list.csv is empty"),
         ("file,label\n", "list.csv holds a header and no rows"),
-        ("file,label,label\na/1.png,x,y\n", "1 names stand over several columns: 'label'. Rename one."),
+        ("file,label,label\na/1.png,x,y\n", "1 name stands over several columns: 'label'. Rename one."),
         ("file,label\nnone.png,x\n", "none of the files in column 'file' is there, such as 'none.png'; looked in "),
         ("file,label\n,x\n", "column 'file' is empty"),
         (
@@ -235,11 +263,11 @@ def test_a_label_column_that_counts_is_said(folder: Path) -> None:
         ),
         (
             "file,label,class\na/1.png,x,1\n",
-            "several columns could hold the labels, by the first 1 rows: 'label' (1 different values), 'class'",
+            "several columns could hold the labels, by the first 1 row: 'label' (1 different value), 'class'",
         ),
         (
             "file,n,m\na/1.png,x,1\na/2.png,x,1\n",
-            "several columns could hold the labels, by the first 2 rows: 'n' (1 different values), 'm'",
+            "several columns could hold the labels, by the first 2 rows: 'n' (1 different value), 'm'",
         ),
         ("file,Unnamed: 0\na/1.png,0\na/2.png,0\n", "no column holds labels; there are 'Unnamed: 0', of which none repeats"),
         ("file\na/1.png\n", "no column holds labels; there is no other column. Name it: --label-column"),
@@ -257,7 +285,7 @@ def test_a_label_column_that_counts_is_said(folder: Path) -> None:
             "2 weights in column 'weight' are no numbers above 0: ",
         ),
         ("file,label,weight\na/1.png,x,0\n", "row 2 has '0'"),
-        ("file,label\na/1.png,x\na/2,x.png,y\n", "1 rows have more cells than the 2 of the first row: row 3 has 3. Put cells"),
+        ("file,label\na/1.png,x\na/2,x.png,y\n", "1 row has more cells than the 2 of the first row: row 3 has 3. Put cells"),
         ('file,label\na/1.png,x\n"a/2.png,x\n', "list.csv, row 3: unexpected end of data. A quote that is not closed"),
         ("file,label\na/1.png,\na/2.png,nan\n", "no row is a picture with a label (2 no label), such as "),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "list.csv is no text table: it holds zero bytes"),

@@ -48,7 +48,12 @@ def test_a_negative_seed_is_refused() -> None:
     [
         ({"balanse": 1}, r"unknown recipe field 'balanse'; did you mean 'balance'\?"),
         ({"qqqq": 1}, "unknown recipe field 'qqqq'; known: arch, "),
-        ({"valid_frac": "much"}, "a recipe's field has a value of the wrong kind"),
+        ({"valid_frac": "much"}, "valid_frac is 'much'; it must be a number"),
+        ({"epochs": 2.5}, r"epochs is 2\.5; it must be a whole number"),
+        ({"accumulate": True}, "accumulate is True; it must be a whole number"),
+        ({"lr": float("nan")}, "lr is nan; it must lie between"),
+        ({"optimizer": "adam"}, r"unknown optimizer 'adam'; did you mean 'adamw'\?"),
+        ({"learning_rate": 0.1}, "unknown recipe field 'learning_rate'"),
         ({"fit": ["crop"]}, "a recipe's field has a value of the wrong kind"),
     ],
 )

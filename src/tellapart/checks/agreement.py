@@ -11,7 +11,7 @@ from tellapart.checks.placement import MIN_SIDE, SLACK, Placements, drawn_to_fit
 from tellapart.progress import Progress, silent
 
 MIN_CORRELATION = 0.5  # of a placement that is looked at closely; of 1,800 changed flowers none lay below 0.54
-CHUNK = 1024  # pairs looked at closely at a time: 100 MB
+CHUNK = 128  # pairs looked at closely at a time: 12 MB
 
 BLOCK_PX = 8  # a side: 6 x 6 blocks of a thumbnail
 SAME_ABOVE = 0.75  # correlation of a block that shows the same; chosen on docs/near-copies.md

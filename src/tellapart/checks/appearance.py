@@ -6,10 +6,10 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from tellapart.checks.hashes import LUMA
 from tellapart.images.glances import THUMBNAIL_PX
 
 CHUNK = 4096  # pictures measured at once: 0.1 GB of work
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow's mode "L"
 NOISE_VARIANCE = 25.0  # of grey levels: keeps the blur measure finite on flat pictures
 
 

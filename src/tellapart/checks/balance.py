@@ -6,9 +6,10 @@ import math
 from collections import defaultdict
 
 from tellapart.checks.evidence import Evidence
-from tellapart.checks.findings import Finding, counted
+from tellapart.checks.findings import Finding
 from tellapart.data import ImageTable
 from tellapart.data.groups import units
+from tellapart.words import counted
 
 IMBALANCED = 3.0  # the largest class over a small one; a guess at where a reader should be told
 FEW_OF_CLASS = 20  # pictures; a guess: a fifth of them held back is a class judged on four
@@ -29,7 +30,7 @@ def find_imbalance(evidence: Evidence) -> list[Finding]:
         return []
     ratio = counts[largest] / counts[small[0]]
     text = (
-        f"{largest} has {counts[largest]:,} pictures, {ratio:.1f} times as many as {small[0]}. "
+        f"{largest} has {counted(counts[largest], 'picture')}, {ratio:.1f} times as many as {small[0]}. "
         f"Classes with a third of that or less: {_named(small, counts)}."
     )
     suggestion = f"Add pictures of {small[0]}, or train with --balance 0.5; judge by each class's recall, not by the accuracy."
@@ -51,6 +52,21 @@ def find_too_few(evidence: Evidence) -> list[Finding]:
     n_judged, part = _judged(table)
     if n_judged < FEW_JUDGED:
         found.append(_few_judged(n_judged, part))
+    return found
+
+
+def training_warnings(table: ImageTable) -> list[str]:
+    """What a person should know of a split table before they trust the figures of a training."""
+    counts, found = table.in_split("train").counts, list[str]()
+    most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
+    if counts[most] >= IMBALANCED * counts[least]:
+        ratio = counts[most] / counts[least]
+        found.append(
+            f"unbalanced: {ratio:.0f} times as many pictures of {most!r} as of {least!r}; "
+            f"look at each class's recall, or try --balance 0.5"
+        )
+    if (n_valid := table.splits.count("valid")) < FEW_JUDGED:
+        found.append(f"only {counted(n_valid, 'picture')} to judge on: the accuracy is uncertain, see its interval")
     return found
 
 

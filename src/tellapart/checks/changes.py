@@ -12,7 +12,7 @@ CROPPED_BELOW = 0.95  # of a side: the smallest window that still counts as the 
 CAPTIONED_ABOVE = 0.1  # of the agreement, gained by leaving out rows at the top or bottom
 RECOLOURED_ABOVE = 6.0  # levels of 255, the median over the picture
 COLOUR_PX = 4  # a side of the cells on which colours are compared
-CHUNK = 1024  # pairs at a time: 60 MB
+CHUNK = 128  # pairs at a time: 8 MB
 
 
 def changes(thumbnails: np.ndarray, sizes: np.ndarray, agreements: Agreements) -> list[str]:

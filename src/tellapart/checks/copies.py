@@ -14,6 +14,7 @@ from tellapart.checks.hashes import perceptual_hashes
 from tellapart.checks.neighbours import approximate_pairs
 from tellapart.checks.pairs import nearest_hamming_pairs, similar_pairs
 from tellapart.data import ImageTable
+from tellapart.data.groups import Ties
 from tellapart.images.glances import THUMBNAIL_PX
 from tellapart.progress import Progress, silent
 
@@ -69,38 +70,37 @@ def exact_copies(table: ImageTable) -> list[CopyPair]:
 
 def copy_groups(n_rows: int, pairs: Iterable[CopyPair]) -> np.ndarray:
     """(n_rows,) the lowest row that each row is connected with through copies of copies; its own number where there is none."""
-    groups = list(range(n_rows))
-
-    def root(row: int) -> int:
-        while groups[row] != row:
-            groups[row] = groups[groups[row]]
-            row = groups[row]
-        return row
-
+    ties = Ties[int]()
     for pair in pairs:
-        low, high = sorted((root(pair.first), root(pair.second)))
-        groups[high] = low
-    return np.array([root(row) for row in range(n_rows)], np.int64)
+        ties.tie(pair.first, pair.second)
+    return np.array([ties.leader(row) for row in range(n_rows)], np.int64)
 
 
-def _near_copies(glances: np.ndarray, embeddings: np.ndarray | None, rows: np.ndarray, progress: Progress) -> list[CopyPair]:
-    """The near copies among these rows: proposed by hash or embedding, confirmed on the thumbnails."""
-    thumbnails = glances["thumbnail"]
-    hashes = perceptual_hashes(thumbnails)[rows]  # (n, 2): as they are, and mirrored
-    proposals = [nearest_hamming_pairs(hashes, radius=NEAR_BITS, max_neighbours=N_NEIGHBOURS)]
-    if embeddings is not None:
-        proposals.append(_neighbours(embeddings if len(rows) == len(embeddings) else embeddings[rows]))
-    proposed = rows[np.unique(np.concatenate(proposals), axis=0)]  # (M, 2)
+def confirm(glances: np.ndarray, proposed: np.ndarray, *, progress: Progress = silent) -> list[CopyPair]:
+    """Those of the proposed pairs (M, 2), rows of `glances` (N,) of kind `GLANCE`, that are one picture.
+
+    They are looked at on the thumbnails.
+    """
     if not len(proposed):
         return []
+    thumbnails, sizes = glances["thumbnail"], np.stack([glances["width"], glances["height"]], 1)
     compared = compare(thumbnails, proposed, progress=progress)
     found = compared.take(compared.shares >= SAME_SHARE)
     pairs = np.sort(np.stack([found.placements.outer, found.placements.inner], 1), 1)
-    kinds = changes(thumbnails, np.stack([glances["width"], glances["height"]], 1), found)
+    kinds = changes(thumbnails, sizes, found)
     return [
         CopyPair(int(first), int(second), kind, round(float(share), 4))
         for (first, second), kind, share in zip(pairs, kinds, found.shares, strict=True)
     ]
+
+
+def _near_copies(glances: np.ndarray, embeddings: np.ndarray | None, rows: np.ndarray, progress: Progress) -> list[CopyPair]:
+    """The near copies among these rows: proposed by hash or embedding, and confirmed."""
+    hashes = perceptual_hashes(glances["thumbnail"])[rows]  # (n, 2): as they are, and mirrored
+    proposals = [nearest_hamming_pairs(hashes, radius=NEAR_BITS, max_neighbours=N_NEIGHBOURS)]
+    if embeddings is not None:
+        proposals.append(_neighbours(embeddings if len(rows) == len(embeddings) else embeddings[rows]))
+    return confirm(glances, rows[np.unique(np.concatenate(proposals), axis=0)], progress=progress)
 
 
 def _neighbours(embeddings: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Flag, auto
 from functools import cached_property
 
 import numpy as np
@@ -14,15 +15,26 @@ from tellapart.data import ImageTable, tie
 from tellapart.data.groups import Units
 
 
+class Need(Flag):
+    """What a finder needs to know beside the table and what the files say; `NETWORK` stands for all that it says."""
+
+    NOTHING = 0
+    COPIES = auto()
+    GLANCES = auto()
+    NETWORK = auto()
+    ALL = COPIES | GLANCES | NETWORK
+
+
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """What is known of N readable pictures, aligned with `table`; the unreadable ones are in `table.skipped`.
 
-    `glances` (N,) are of kind `GLANCE`. `features` (N, D) float16, of which the first `n_embedding` columns are compared by
-    their cosine. `fold_probabilities` (N, K), columns as `table.classes`, come for each picture from a head that had not
-    seen its fold; None where there is nothing to tell apart. `split_probabilities` (N, K) come from a head that saw the
-    training part only, NaN in rows of that part; None where the table brings no split. `folds` (N,) number the folds of
-    `fold_probabilities`; None where they are not known.
+    `gathered` says how much that is. `glances` (N,) are of kind `GLANCE`, or `GLIMPSE` where no `GLANCES` are needed.
+    `features` (N, D) float16, of which the first `n_embedding` columns are compared by their cosine; without the `NETWORK`
+    there are no columns, and near copies are those that hashes propose. `fold_probabilities` (N, K), columns as
+    `table.classes`, come for each picture from a head that had not seen its fold; None where there is nothing to tell apart.
+    `split_probabilities` (N, K) come from a head that saw the training part only, NaN in rows of that part; None where the
+    table brings no split. `folds` (N,) number the folds of `fold_probabilities`; None where they are not known.
     """
 
     table: ImageTable
@@ -33,6 +45,7 @@ class Evidence:
     fold_probabilities: np.ndarray | None = None
     split_probabilities: np.ndarray | None = None
     folds: np.ndarray | None = None
+    gathered: Need = Need.ALL
 
     @cached_property
     def appearance(self) -> Appearance:

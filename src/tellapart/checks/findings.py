@@ -72,8 +72,3 @@ def named(paths: Sequence[str]) -> str:
     if len(paths) > N_NAMED:
         return f"{', '.join(names)} and {len(paths) - N_NAMED:,} more"
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
-
-
-def counted(n: int, what: str, several: str = "") -> str:
-    """ "1 picture", "1,200 pictures"; `several` is the plural where it is not made by an s."""
-    return f"{n:,} {what if n == 1 else several or what + 's'}"

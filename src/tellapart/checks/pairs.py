@@ -18,7 +18,8 @@ N_AXES = (96, 192, 384, 768)  # of the projection, to choose from
 SAMPLE_ROWS = 8192  # from which the axes are found
 FEW_ROWS = 1024  # of those, from which their number is chosen
 COST_OF_ONE = 60_000  # multiplications in a product of blocks, in the time of comparing one pair by itself: 1 us at 60 G/s
-BLOCK_ROWS = 2048  # a block of cosines takes 17 MB
+BLOCK_ROWS = 2048  # at most; a block of cosines takes 17 MB
+MIN_BLOCKS = 8  # so that few rows take little memory
 CROWDED = 0.01  # share of a block's pairs above which the product of whole vectors is quicker than one by one
 PAIRS_AT_ONCE = 8192  # whole vectors compared at a time: 84 MB for vectors of 1,280
 ROUNDING = 1e-5  # of float32 over a thousand products, so that a bound does not fall below its cosine
@@ -199,7 +200,7 @@ class _Search:
     """The near pairs found so far, and for each row the cosine below which a pair no longer matters to it."""
 
     def __init__(self, embeddings: np.ndarray, min_cosine: float, max_neighbours: int | None) -> None:
-        self.n_blocks = -(-len(embeddings) // BLOCK_ROWS)
+        self.n_blocks = max(-(-len(embeddings) // BLOCK_ROWS), min(MIN_BLOCKS, len(embeddings)))
         self._embeddings = embeddings
         self._lengths = _lengths(embeddings)
         self._max_neighbours = max_neighbours

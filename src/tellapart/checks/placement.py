@@ -13,7 +13,7 @@ from tellapart.progress import Progress, silent
 MIN_SIDE = 0.8  # of the other picture's side: the smallest crop that is looked for
 STEP = 1 / 15  # of a side, between windows: 10 places and sizes each way; with 1/10 captioned flowers fell to 0.48 from 0.55
 CELLS = 12  # a side, of the view on which windows are compared; with 16 crops and others came no further apart
-CHUNK = 512  # pictures whose windows are held at a time: 30 MB
+CHUNK = 64  # pictures whose windows are held at a time: 8 MB, which a processor keeps at hand
 
 SPREAD_PX = 5.0  # of the neighbourhood that a pixel is compared with; a guess, about a tenth of the thumbnail
 FAINT = 6.0  # grey levels of contrast that count half: noise of JPEG and sensors; a guess

@@ -8,10 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tellapart.checks.findings import KINDS, Finding, Kind, counted
+from tellapart.checks.findings import KINDS, Finding, Kind
 from tellapart.data import ImageTable
 from tellapart.files import printable
 from tellapart.progress import Progress, silent
+from tellapart.words import counted
 
 N_SHOWN = 3  # findings of a kind that a terminal shows; the page and the JSON hold all
 

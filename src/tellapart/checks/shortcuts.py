@@ -15,6 +15,7 @@ import numpy as np
 from tellapart.checks.evidence import Evidence
 from tellapart.checks.findings import Finding
 from tellapart.data import fold_numbers
+from tellapart.words import counted
 
 N_FOLDS = 5
 N_BINS = 16  # of a measured property; a guess: fine enough for two peaks, coarse enough for 100 pictures
@@ -111,7 +112,7 @@ def _is_told(accuracy: float, sigma: float, one: Property) -> bool:
 def _shortcut(evidence: Evidence, one: Property, told: Mapping[str, float]) -> Finding:
     ordered = sorted(told, key=lambda name: -told[name])
     named = ", ".join(f"{name} ({told[name]:.2f})" for name in ordered[:N_NAMED])
-    more = f" and {len(ordered) - N_NAMED} more classes" if len(ordered) > N_NAMED else ""
+    more = f" and {counted(len(ordered) - N_NAMED, 'more class', 'more classes')}" if len(ordered) > N_NAMED else ""
     text = f"The {one.name} alone tells {named}{more} from the rest (balanced accuracy; 0.50 is chance)."
     suggestion = f"Collect pictures of {ordered[0]} and of the others from the same sources, so that the {one.name} says nothing."
     rows = np.flatnonzero(evidence.table.codes == evidence.table.classes.index(ordered[0]))[:N_EXAMPLES]

@@ -30,6 +30,7 @@ def check(
         Path | None, typer.Option("--plan", help="Write what is proposed to this CSV file, to edit and give to `clean`.")
     ] = None,
     only: Annotated[str, typer.Option("--only", metavar="KINDS", help="Findings of these kinds alone: copies,broken.")] = "",
+    quick: Annotated[bool, typer.Option("--quick", help="Run no network: what hashes and a glance tell, in seconds.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 where anything is found.")] = False,
     edits: Annotated[
         str | None, typer.Option("--edits", metavar="FILE|none", help="The journal of edits. [default: with the pictures]")
@@ -52,7 +53,8 @@ def check(
     columns = columns_of(path_column, label_column, split_column, group_column, weight_column, label_sep, root)
     kinds = [kind.strip() for kind in only.split(",") if kind.strip()]
     with bars() as progress:
-        report = checking.check(data, columns=columns, edits=edits, only=kinds, recipe=Recipe(arch, seed=seed), progress=progress)
+        recipe = Recipe(arch, seed=seed)
+        report = checking.check(data, columns=columns, edits=edits, only=kinds, quick=quick, recipe=recipe, progress=progress)
         written = checking.write(report, out=out, plan=plan, progress=progress)
     print(json.dumps(report.to_json() | written) if as_json else "\n".join([report.text(), "", *map(": ".join, written.items())]))
     raise typer.Exit(int(strict and bool(report.findings)))

@@ -71,9 +71,19 @@ def collect(
     if len(links) == 1 and not Path(links[0]).is_file() and _may_be_name(links[0]):
         _collect_public(links[0], out, source, limits, guard, as_json=as_json)
         return
+    for name in links:
+        _refuse_public(name)
     if source is not None:
         raise CallError("--from says where a public set comes from: tellapart collect fashion-mnist --from FOLDER --out DATA")
     _collect_lists([Path(link) for link in links], out, columns, limits, guard, seed, as_json=as_json)
+
+
+def _refuse_public(name: str) -> None:
+    """Raise CallError where a public set is named among lists of links."""
+    from tellapart.downloads.public import PUBLIC_SETS
+
+    if name in {known.name for known in PUBLIC_SETS} and not Path(name).is_file():
+        raise CallError(f"{name} is a public set, fetched by itself: tellapart collect {name} --out DATA; then the lists")
 
 
 def _may_be_name(text: str) -> bool:

@@ -10,6 +10,7 @@ import typer
 
 from tellapart.bars import bars
 from tellapart.cli.app import Json, Seed, app
+from tellapart.words import counted
 
 
 @app.command(epilog="Example: tellapart demo --out my-demo")
@@ -43,5 +44,5 @@ def sample(
     with bars() as progress:
         drawn = draw_sample(kind, out, n_per_class=pictures, seed=seed, side_px=side, faults=faults, progress=progress)
     facts = {"out": str(out), "classes": list(drawn.classes), "n_images": drawn.n_pictures, "n_planted": len(drawn.planted)}
-    text = f"{drawn.n_pictures} pictures in {out}, {len(drawn.planted)} faults planted (see planted.json)"
+    text = f"{counted(drawn.n_pictures, 'picture')} in {out}, {counted(len(drawn.planted), 'fault')} planted (see planted.json)"
     print(json.dumps(facts) if as_json else text)

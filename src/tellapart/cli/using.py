@@ -13,6 +13,7 @@ import typer
 from tellapart.bars import bars
 from tellapart.cli.app import AnySeed, Json, RunFolder, app
 from tellapart.files import printable
+from tellapart.words import counted
 
 if TYPE_CHECKING:
     from tellapart.inference import Prediction
@@ -51,8 +52,9 @@ def predict(
     written = f", in {out}" if out else ""
     if skipped:
         first = f"{printable(skipped[0].path)}: {skipped[0].reason}"
-        print(f"passed over {len(skipped)} other files, such as {first}", file=sys.stderr)
-    print(f"{len(pictures)} files = {len(pictures) - n_failed} predicted + {n_failed} unreadable{written}", file=sys.stderr)
+        print(f"passed over {counted(len(skipped), 'other file')}, such as {first}", file=sys.stderr)
+    account = f"{counted(len(pictures), 'file')} = {len(pictures) - n_failed} predicted + {n_failed} unreadable"
+    print(f"{account}{written}", file=sys.stderr)
     raise typer.Exit(int(n_failed == len(pictures)))
 
 
@@ -69,7 +71,7 @@ def export(
     facts = exports.export(run, out)
     text = f"{out}: {', '.join(facts['files'])}"
     if facts["n_pictures"]:
-        text += f"; on {facts['n_pictures']} pictures no probability differs by more than {facts['difference']:.1e}"
+        text += f"; on {counted(facts['n_pictures'], 'picture')} no probability differs by more than {facts['difference']:.1e}"
     else:
         text += "; NOT checked: none of the run's pictures is in its place"
     print(json.dumps(facts) if as_json else text)

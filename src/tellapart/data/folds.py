@@ -10,6 +10,7 @@ from tellapart.data.groups import Units
 from tellapart.data.splits import order_key
 from tellapart.data.table import ImageTable
 from tellapart.errors import CallError, DataError
+from tellapart.words import counted
 
 
 def folds(table: ImageTable, n_folds: int = 5, *, seed: int = 0) -> Iterator[tuple[ImageTable, ImageTable]]:
@@ -22,8 +23,8 @@ def folds(table: ImageTable, n_folds: int = 5, *, seed: int = 0) -> Iterator[tup
     n_units = len(Units.of(table).names)
     if n_units < n_folds:
         raise DataError(
-            f"{len(table)} pictures are {n_units} that may be parted (copies and groups stay together); {n_folds} folds need "
-            f"as many. Add pictures, or take fewer folds."
+            f"{counted(len(table), 'picture is', 'pictures are')} {n_units} that may be parted (copies and groups stay together);"
+            f" {n_folds} folds need as many. Add pictures, or take fewer folds."
         )
     numbers = fold_numbers(table, n_folds=n_folds, seed=seed)
     for fold in range(n_folds):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from tellapart.data.table import ImageTable
 
+Name = TypeVar("Name", str, int)
 NAME_DIGITS = 12  # of a digest, in the name of a group that near copies make
 
 
@@ -88,27 +90,27 @@ class Sizes:
         return {unit: pairs[start:end] for unit, start, end in zip(units_of, starts, ends, strict=True)}
 
 
-class _Ties:
-    """Names tied together (a union-find); the leader of those that are tied is the least of them."""
+class Ties(Generic[Name]):
+    """Names or numbers tied together (a union-find); the leader of those that are tied is the least of them."""
 
     def __init__(self) -> None:
-        self._above: dict[str, str] = {}
+        self._above: dict[Name, Name] = {}
 
-    def leader(self, name: str) -> str:
+    def leader(self, name: Name) -> Name:
         above = self._above
         while (up := above.get(name, name)) != name:
             above[name] = above.get(up, up)  # halves the path, so that a long chain is walked once
             name = up
         return name
 
-    def tie(self, one: str, other: str) -> None:
+    def tie(self, one: Name, other: Name) -> None:
         first, second = sorted((self.leader(one), self.leader(other)))
         if first != second:
             self._above[second] = first
 
 
-def _ties_of(table: ImageTable) -> _Ties:
-    ties = _Ties()
+def _ties_of(table: ImageTable) -> Ties[str]:
+    ties = Ties[str]()
     for group, digest in zip(table.groups, table.sha256, strict=True):
         if group:
             ties.tie(digest, f"group {group}")  # a digest sorts before "group", so it leads

@@ -6,7 +6,7 @@ import getpass
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from itertools import count
@@ -147,7 +147,7 @@ def user_name() -> str:
         return "unknown"
 
 
-def _new_id(edit: Edit, taken: set[str]) -> str:
+def _new_id(edit: Edit, taken: Collection[str]) -> str:
     """A short name that follows from the edit, and is no other's."""
     for salt in count():
         content = json.dumps([*asdict(edit).values(), salt])
@@ -188,6 +188,7 @@ def _parse(content: bytes, path: Path) -> Journal:
             continue
         try:
             edit = _edit_of(line)
+            edit = edit if edit.id else replace(edit, id=_new_id(edit, edits))
             _refuse_contradiction(edit, edits)
         except ValueError as error:
             problems.append(f"line {number} {error}")
@@ -205,7 +206,10 @@ def _told(path: Path, problems: list[str]) -> str:
 
 
 def _edit_of(line: bytes) -> Edit:
-    """The edit in a line; raises ValueError that says what is wrong with it. Fields that are not known are passed over."""
+    """The edit in a line, without an id where a person has written none; raises ValueError that says what is wrong with it.
+
+    Fields that are not known are passed over.
+    """
     if line.startswith((b"<<<<<<<", b"=======", b">>>>>>>")):
         raise ValueError("is a mark of a git merge: keep the edits of both sides and remove the marks")
     try:
@@ -215,7 +219,7 @@ def _edit_of(line: bytes) -> Edit:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"is not JSON ({error})") from None
     if not isinstance(found, dict):
-        raise ValueError('is not an object: {"id": ..., "action": ...}')
+        raise ValueError('is not an object: {"action": ..., "sha256": ...}')
     number = found.get("format", FORMAT)
     if not isinstance(number, int) or isinstance(number, bool):
         raise ValueError(f"has 'format' {number!r}, which must be {FORMAT}")
@@ -229,8 +233,8 @@ def _edit_of(line: bytes) -> Edit:
 
 
 def _validated(edit: Edit) -> Edit:
-    if not re.fullmatch(r"[0-9A-Za-z_-]{1,64}", edit.id):
-        raise ValueError(f"has the 'id' {edit.id!r}; it must be 1 to 64 letters and digits")
+    if not re.fullmatch(r"[0-9A-Za-z_-]{0,64}", edit.id):
+        raise ValueError(f"has the 'id' {edit.id!r}; it must be 1 to 64 letters and digits, or left out")
     if edit.action not in ACTIONS:
         raise ValueError(f"has an {unknown_name('action', edit.action, ACTIONS)}")
     if edit.action != "undo" and not re.fullmatch(r"[0-9a-fA-F]{64}", edit.sha256):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from tellapart.data.groups import units
 from tellapart.data.table import ImageTable, Skipped
+from tellapart.words import counted
 
 SIDES = (("train", "valid"), ("train", "test"), ("valid", "test"))  # what would be left out, for the sake of what
 WORDS = {"train": "training", "valid": "validation", "test": "test"}
@@ -76,4 +77,4 @@ def without_leaks(table: ImageTable, *, allow_leaks: bool = False) -> ImageTable
 
 
 def _counted(n: int, part: str) -> str:
-    return f"{n:,} {WORDS[part]} picture{'' if n == 1 else 's'}"
+    return counted(n, f"{WORDS[part]} picture")

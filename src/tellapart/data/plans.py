@@ -19,8 +19,9 @@ COLUMNS = ("take", "action", "path", "sha256", "value", "kind", "score", "why")
 SURE_KINDS = ("broken", "copies")  # taken unless the user says no: a file that cannot be read, the same bytes twice
 KEEPING_ONE = "near_copies"  # the kind whose drops hold only while the picture that they leave is kept
 NO_CONTENTS: Mapping[str, str] = MappingProxyType({})
-YES = frozenset({"yes", "y", "true", "1", "x", "take", "ja", "oui", "si", "sí", "✓", "✔"})
-NO = frozenset({"no", "n", "false", "0", "", "-", "nein", "non"})
+# The words of a person, and what spreadsheets in some languages make of TRUE and FALSE.
+YES = frozenset("yes y true 1 x take ja oui si sí sì ✓ ✔ wahr vrai verdadero verdadeiro vero waar prawda sant".split())
+NO = frozenset({"", *"no n false 0 - nein non falsch faux falso onwaar fałsz falskt".split()})
 DELIMITERS = ",;\t"  # as spreadsheets write them, by country and by what "save as" was chosen
 PROBLEMS_NAMED = 5
 VERBS = {"drop": "drops it", "relabel": "relabels it to {!r}", "group": "puts it into the group {!r}"}

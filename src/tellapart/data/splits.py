@@ -13,6 +13,7 @@ from tellapart.data.groups import Units, units
 from tellapart.data.leaks import without_leaks
 from tellapart.data.table import ImageTable
 from tellapart.errors import CallError, DataError
+from tellapart.words import counted
 
 HELD_BACK = ("valid", "test")
 STRICTNESS = ("test", "valid", "train")  # what is tied to pictures of several parts goes to the first of these
@@ -60,6 +61,7 @@ def split_like(
     brought = set(table.splits) & set(HELD_BACK)
     kept = _kept_splits(table, earlier, brought)
     new = {digest for digest, name in zip(table.sha256, kept, strict=True) if not name}
+    table = table.with_notes(_kept_note(table, earlier, kept))
     table = without_leaks(table.with_splits(kept), allow_leaks=allow_leaks)
     pool = [digest in new for digest in table.sha256]
     parts = {name: part for name, part in (("test", test_frac), ("valid", valid_frac)) if name not in brought}
@@ -84,7 +86,8 @@ def checked(table: ImageTable) -> ImageTable:
     if missing:
         names = ", ".join(map(repr, missing[:5]))
         raise DataError(
-            f"{len(missing)} classes have held-back pictures but none to train on: {names}. Add some, or leave them out: --drop"
+            f"{counted(len(missing), 'class has', 'classes have')} held-back pictures but none to train on: {names}. "
+            "Add some, or leave them out: --drop"
         )
     return table
 
@@ -108,6 +111,19 @@ def _kept_splits(table: ImageTable, earlier: ImageTable, brought: set[str]) -> l
     of_unit = _strictest(zip(tied, names, strict=True))
     joined = ["train" if (name := of_unit.get(unit, "")) in brought else name for unit in tied]
     return [name or joining for name, joining in zip(names, joined, strict=True)]
+
+
+def _kept_note(table: ImageTable, earlier: ImageTable, kept: Sequence[str]) -> str:
+    """How many pictures have the part that they had, how many another known one, and how many are drawn."""
+    had = _strictest(zip(earlier.sha256, earlier.splits, strict=True))
+    n_kept = sum(had.get(digest) == name for digest, name in zip(table.sha256, kept, strict=True) if name)
+    n_new = sum(not name for name in kept)
+    n_other = len(table) - n_kept - n_new
+    others = f", {n_other:,} decided by what they are tied to or by the given parts" if n_other else ""
+    said = f"{counted(n_kept, 'picture')} kept {'its' if n_kept == 1 else 'their'} part{others}, {n_new:,} drawn anew"
+    if had.keys().isdisjoint(table.sha256):
+        said = f"0 of these pictures are in it, so it decides nothing{others}; {n_new:,} drawn anew"
+    return f"split like an earlier run: {said}"
 
 
 def _strictest(parts: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -195,7 +211,8 @@ def _refuse_single(table: ImageTable, tied: Units, splits: np.ndarray, name: str
     found = f"{len(rows)} pictures, all near copies or of one group" if is_group else "1 picture"
     copies = f" ({len(rows)} copies of it)" if len(rows) > 1 and not is_group else ""
     parted = "that may be parted " if is_group else ""
-    more = f" So do {len(single) - 1} more classes: {', '.join(map(repr, single[1:5]))}." if len(single) > 1 else ""
+    n_more = counted(len(single) - 1, "more class", "more classes")
+    more = f" So {'does' if len(single) == 2 else 'do'} {n_more}: {', '.join(map(repr, single[1:5]))}." if len(single) > 1 else ""
     drops = " ".join(f"--drop {shlex.quote(label)}" for label in single[:5])
     raise DataError(
         f"class {single[0]!r} has {found}{copies}; at least 2 {parted}are needed to hold one back.{more} "

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tellapart.errors import DataError, PictureError, unknown_name
-from tellapart.files import sha256_of
+from tellapart.files import cell_text, sha256_of, text_of_cell
 from tellapart.images.containers import digest_of_member, locate
 from tellapart.progress import Progress, silent
+from tellapart.words import counted
 
 if TYPE_CHECKING:
     import pandas
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "valid", "test")
 COLUMNS = ("path", "sha256", "label", "group", "split", "source", "weight")
-OLD_COLUMNS = COLUMNS[:6]  # as 0.1 wrote them
+N_TEXTS = 6  # of the columns, the first, hold text
+OLD_COLUMNS = COLUMNS[:N_TEXTS]  # as 0.1 wrote them
 LABEL_COLUMN = COLUMNS.index("label")
 LABELS_COLUMN = "labels"  # what the label column is called where a cell holds several
 LABEL_MARK = "|"  # between the labels of one cell
@@ -154,7 +156,7 @@ class ImageTable:
         """Where every file went, in one sentence: "412 files = 405 kept + 4 cannot be decoded + 3 not a picture"."""
         reasons = Counter(skip.reason.split(":")[0] for skip in self.skipped)
         parts = [f"{len(self)} kept", *(f"{n} {reason}" for reason, n in reasons.most_common())]
-        return f"{len(self) + len(self.skipped)} files = {' + '.join(parts)}"
+        return f"{counted(len(self) + len(self.skipped), 'file')} = {' + '.join(parts)}"
 
     @property
     def frame(self) -> pandas.DataFrame:
@@ -168,7 +170,8 @@ class ImageTable:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writerow(_header(COLUMNS, multi_label=self.multi_label))
-        writer.writerows(zip(*self._columns(), strict=True))
+        columns = [map(cell_text, getattr(self, name)) for name in _FIELDS[:N_TEXTS]]
+        writer.writerows(zip(*columns, self.weights, strict=True))
         return text.getvalue()
 
     @classmethod
@@ -183,7 +186,9 @@ class ImageTable:
         known = [_header(names, multi_label=multi_label) for names in (COLUMNS, OLD_COLUMNS)]
         if header not in known or any(len(row) != len(header) for row in rows):
             raise DataError(f"not a table of pictures: the first line must be {','.join(COLUMNS)}")
-        columns = list(zip(*rows[1:], strict=True)) or [()] * len(header)
+        columns: list[tuple[str, ...]] = list(zip(*rows[1:], strict=True)) or [()] * len(header)
+        if len(header) == len(COLUMNS):  # 0.1 wrote cells as they were
+            columns[:N_TEXTS] = [tuple(map(text_of_cell, column)) for column in columns[:N_TEXTS]]
         paths, sha256, labels, groups, splits, sources = columns[: len(OLD_COLUMNS)]
         weights = _weights(columns[len(OLD_COLUMNS)]) if len(header) == len(COLUMNS) else ()
         return cls(paths, sha256, labels, groups, splits, sources, weights=weights, multi_label=multi_label)
@@ -229,7 +234,7 @@ def table_of(
 ) -> ImageTable:
     """A table of these pictures, each hashed; a file that cannot be read goes to `skipped`."""
     if len(paths) != len(labels):
-        raise DataError(f"{len(paths)} paths but {len(labels)} labels; each picture needs one")
+        raise DataError(f"{counted(len(paths), 'path')} but {counted(len(labels), 'label')}; each picture needs one")
     digests, failed = [], []
     for path, (digest, reason) in zip(paths, _hash_all(paths, progress), strict=True):
         digests.append(digest)

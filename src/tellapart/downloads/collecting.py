@@ -34,6 +34,7 @@ from tellapart.downloads.queues import Job
 from tellapart.downloads.storing import PARTS, work_folder
 from tellapart.errors import LinkError
 from tellapart.progress import Progress, silent
+from tellapart.words import counted
 
 TOLD_EVERY = 20  # links between two steps of the bar
 DONE = ("kept", "copy")
@@ -187,4 +188,6 @@ class _Book:
 def _renamed(labels: Mapping[str, None], folders: Mapping[str, str]) -> tuple[str, ...]:
     """What to say of classes whose folders cannot be called as they are."""
     said = [f"class {label!r} lies in the folder {folders[label]!r}" for label in labels if folders[label] != label]
-    return (*said[:5], f"and {len(said) - 5} more classes in folders of other names") if len(said) > 5 else tuple(said)
+    if len(said) <= 5:
+        return tuple(said)
+    return (*said[:5], f"and {counted(len(said) - 5, 'more class', 'more classes')} in folders of other names")

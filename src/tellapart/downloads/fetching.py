@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tellapart import __version__
 from tellapart.downloads.guards import Guard, PinnedNames
-from tellapart.errors import LinkError, MissingExtraError, StorageError, TellapartError
+from tellapart.errors import LinkError, MissingExtraError, TellapartError
+from tellapart.files import write_error
 
 if TYPE_CHECKING:
     import aiohttp
@@ -196,7 +197,7 @@ def _opened(part: Path) -> BinaryIO:
     try:
         return part.open("wb", buffering=0)
     except OSError as error:
-        raise StorageError(f"cannot write {part}: {error.strerror}") from error
+        raise write_error(part, error, then="and run the same command again") from error
 
 
 def _write(file: BinaryIO, chunks: list[bytes]) -> None:
@@ -204,7 +205,7 @@ def _write(file: BinaryIO, chunks: list[bytes]) -> None:
     try:
         file.write(b"".join(chunks))
     except OSError as error:
-        raise StorageError(f"cannot write {file.name}: {error.strerror}. Free space, and run the same command again.") from error
+        raise write_error(file.name, error, then="and run the same command again") from error
 
 
 def _refuse_encoded(encodings: list[str]) -> None:

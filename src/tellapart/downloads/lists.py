@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from tellapart.errors import CallError, DataError, unknown_name
-from tellapart.images.delimited import TextTable
+from tellapart.images.delimited import TEXT_SUFFIXES, TextTable
+from tellapart.words import counted
 
-TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".tab"})
 JSON_SUFFIXES = frozenset({".json", ".jsonl", ".ndjson"})
 LINK_COLUMNS = ("url", "link", "image_url", "imageurl", "img_url", "image_link", "image", "src", "href", "uri", "path")
 LABEL_COLUMNS = ("label", "class", "category", "class_name", "label_name", "species", "target")
@@ -62,7 +62,7 @@ def _read_list(path: Path, columns: ListColumns, notes: list[str]) -> list[Entry
         hint = "give the lists in it, one by one" if path.is_dir() else "give a text, CSV or JSON file of links"
         raise CallError(f"{path} is {'a folder' if path.is_dir() else 'no file'}; {hint}")
     suffix = path.suffix.lower()
-    if suffix in TABLE_SUFFIXES:
+    if suffix in TEXT_SUFFIXES:
         table = TextTable.of(path)
         notes += [f"{path.name}: {table.note}"] if table.note else []
         return _from_table(path, table.rows(), columns, notes)
@@ -85,12 +85,8 @@ def _from_text(path: Path, columns: ListColumns, notes: list[str]) -> list[Entry
             if text and not text.startswith("#"):
                 entries.append(Entry(path.name, row, text, path.stem))
     if n_blank or n_comments:
-        notes.append(f"{path.name}: {_counted(n_blank, 'blank line')} and {_counted(n_comments, 'comment')} passed over")
+        notes.append(f"{path.name}: {counted(n_blank, 'blank line')} and {counted(n_comments, 'comment')} passed over")
     return entries
-
-
-def _counted(n: int, what: str) -> str:
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def _from_table(path: Path, rows: Iterator[tuple[int, list[str]]], columns: ListColumns, notes: list[str]) -> list[Entry]:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from tellapart.downloads.lists import Entry
 from tellapart.errors import DataError, StorageError
-from tellapart.files import atomic_file, cell_text, text_of_cell
+from tellapart.files import atomic_file, cell_text, text_of_cell, write_error
+from tellapart.words import counted
 
 TABLE = "provenance.csv"
 JOURNAL = "journal.jsonl"
@@ -82,9 +83,7 @@ class Journal:
         try:
             os.write(self._descriptor, json.dumps(_cells(row)).encode() + b"\n")
         except OSError as error:
-            raise StorageError(
-                f"cannot write {self._path}: {error.strerror}. Free space, and run the same command again."
-            ) from error
+            raise write_error(self._path, error, then="and run the same command again") from error
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -167,8 +166,7 @@ def with_copies(rows: Iterable[Row]) -> list[Row]:
 def account(counts: Counter[str]) -> str:
     """Where every link went: "1,000 links = 790 kept + 100 copies + 110 not found (404)"."""
     order = sorted({*counts, "kept"}, key=lambda status: (status != "kept", status != "copy", -counts[status], status))
-    n = counts.total()
-    return f"{n:,} link{'' if n == 1 else 's'} = {' + '.join(f'{counts[status]:,} {said(status)}' for status in order)}"
+    return f"{counted(counts.total(), 'link')} = {' + '.join(f'{counts[status]:,} {said(status)}' for status in order)}"
 
 
 def said(status: str) -> str:

@@ -17,8 +17,8 @@ from tellapart.downloads.downloading import run_to_end
 from tellapart.downloads.fetching import Limits, Redirect, fetch, open_session
 from tellapart.downloads.guards import Guard
 from tellapart.downloads.storing import PARTS, work_folder
-from tellapart.errors import CallError, DataError, LinkError, StorageError, unknown_name
-from tellapart.files import sha256_of
+from tellapart.errors import CallError, DataError, LinkError, unknown_name
+from tellapart.files import sha256_of, write_error
 from tellapart.progress import Progress, silent
 
 CHUNK_BYTES = 2**20
@@ -239,7 +239,7 @@ def _copy(file: PinnedFile, part: Path, folder: Path) -> str:
     try:
         shutil.copyfile(found, part)
     except OSError as error:
-        raise StorageError(f"cannot write {part}: {error.strerror}") from error
+        raise write_error(part, error, then="and run the same command again") from error
     return str(folder)
 
 

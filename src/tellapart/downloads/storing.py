@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tellapart.errors import CallError, PictureError, StorageError
-from tellapart.files import sha256_of
+from tellapart.files import sha256_of, write_error
 from tellapart.images.decoding import open_described
 
 WORK = ".collect"  # beside the class folders; hidden, so that no reader takes it for one
@@ -50,9 +50,7 @@ def keep(content: bytes | Path, folder: Path, part: Path) -> Kept:
             part.write_bytes(content)
         _move(part, folder / name)
     except OSError as error:
-        raise StorageError(
-            f"cannot write {folder / name}: {error.strerror}. Free space, and run the same command again."
-        ) from error
+        raise write_error(folder / name, error, then="and run the same command again") from error
     return Kept(sha256, name)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from tellapart.errors import DataError
 from tellapart.images.limits import MAX_PIXELS
+from tellapart.words import counted
 
 IDX_KINDS = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MAX_BYTES = 4 * 2**30  # of one array that is unpacked into memory; a guess at what a laptop has to spare
@@ -200,6 +201,6 @@ def _refuse_outside(chunks: Sequence[np.ndarray], name: str, rows: Sequence[int]
                 found.append(f"{'row' if rows else 'picture'} {rows[row] if rows else row} has {value:g}")
     if n_bad:
         raise DataError(
-            f"{name}: {n_bad} pictures hold values that are not from 0 to 255: {', '.join(found)}. "
+            f"{name}: {counted(n_bad, 'picture holds', 'pictures hold')} values that are not from 0 to 255: {', '.join(found)}. "
             "Give pixels as they were before any normalisation."
         )

@@ -22,14 +22,14 @@ import numpy as np
 
 from tellapart.errors import DataError, PictureError
 from tellapart.images.arrays import Pixels, as_pixels, read_idx, read_npy, read_npz
-from tellapart.images.delimited import TextTable
+from tellapart.images.delimited import TEXT_SUFFIXES, TextTable
 from tellapart.images.limits import MAX_BYTES, PICTURE_SUFFIXES
 from tellapart.images.pixel_tables import is_pixel_table, read_pixel_table
+from tellapart.words import counted
 
 MARK = "#"
 IDX_NAME = re.compile(r"[.-]idx\d+-ubyte(\.gz)?$|[.]idx(\.gz)?$", re.IGNORECASE)
 OVERRULED = "a later member of this tar has the same name"
-TEXT_SUFFIXES = frozenset({".csv", ".tsv", ".tab"})
 KEPT_BYTES = 2 * 2**30  # of pixels held in memory at once, the file last read in any case; a guess: ten times CIFAR-10
 KEPT_FILES = 256  # tars whose members' places are remembered, some 200 bytes a member; small files of arrays
 _LOCK = threading.Lock()  # so that the decoding threads read a container once, not each for itself
@@ -246,7 +246,7 @@ def _tar_index(path: str, stamp: tuple[int, int]) -> TarIndex:
                 problems.append((name, OVERRULED))
             places[name] = info.offset_data, info.size  # the last of one name counts, as for tar itself
     if damage:
-        problems.append(("", f"the tar is damaged after its first {len(infos)} members: {damage}"))
+        problems.append(("", f"the tar is damaged after its first {counted(len(infos), 'member')}: {damage}"))
     return TarIndex(places, tuple(problems))
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from tellapart.errors import MissingExtraError, PictureError
-from tellapart.images import containers
+from tellapart.images import containers, jpegs
 from tellapart.images.limits import MAX_BYTES, MAX_PIXELS
 
 DECODER = 1  # raise it whenever a picture is opened or fitted to other pixels; what was computed from the older is not taken
@@ -32,7 +33,7 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 class Opened:
     """A decoded picture and what its file says of it."""
 
-    image: Image.Image  # the first frame, upright, RGB; a large JPEG perhaps at a part of its size
+    image: Image.Image  # the first frame, upright, RGB or grey; a large JPEG perhaps at a part of its size
     size: tuple[int, int]  # width and height in px, upright and undiminished
     n_bytes: int
     format: str  # Pillow's name: "JPEG", "PNG" ...
@@ -51,9 +52,35 @@ def open_picture(source: str | Path | bytes, *, min_side_px: int | None = None) 
 
 def open_described(source: str | Path | bytes, *, min_side_px: int | None = None) -> Opened:
     """As `open_picture`, with what the file says of the picture."""
-    content = source if isinstance(source, bytes) else _read(Path(source))
+    return _opened(source, "RGB", min_side_px)
+
+
+def open_grey(source: str | Path | bytes, *, min_side_px: int | None = None) -> Opened:
+    """As `open_described`, but grey; in half the time where a JPEG need not be decoded in colour and is much larger.
+
+    Some greys differ by a level or two from those of the RGB image.
+    """
+    return _opened(source, "L", min_side_px)
+
+
+def _opened(source: str | Path | bytes, mode: str, min_side_px: int | None) -> Opened:
+    content = source if isinstance(source, bytes) else _read(source)
     if isinstance(content, np.ndarray):
-        return _opened_array(content)
+        opened = _opened_array(content)
+    else:
+        opened = _opened_plain(content, mode, min_side_px) or _opened_file(content, min_side_px)
+    return opened if opened.image.mode == mode else replace(opened, image=opened.image.convert(mode))
+
+
+def _opened_plain(content: bytes, mode: str, min_side_px: int | None) -> Opened | None:
+    """A plain JPEG; None for anything else, and for one that is damaged."""
+    frame = jpegs.plain_frame(content)
+    image = frame and jpegs.decode(content, frame, mode, min_side_px=min_side_px)
+    return Opened(image, (frame.width, frame.height), len(content), "JPEG", frame.mode, "") if frame and image else None
+
+
+def _opened_file(content: bytes, min_side_px: int | None) -> Opened:
+    """A picture file of any format, in RGB. Raises PictureError."""
     if not content:
         raise PictureError("empty", "the file is empty (0 bytes)")
     try:
@@ -81,16 +108,18 @@ def _opened_array(pixels: np.ndarray) -> Opened:
     return Opened(_to_rgb(image), image.size, pixels.nbytes, "ARRAY", image.mode, "")
 
 
-def _read(path: Path) -> bytes | np.ndarray:
+def _read(path: str | Path) -> bytes | np.ndarray:
     if found := containers.locate(path):
         return containers.read_member(*found)
     try:
-        status = path.stat()
+        status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):  # a FIFO or a device would block for ever
             raise PictureError("not_a_file", "not a regular file")
         if status.st_size > MAX_BYTES:
             raise PictureError("too_large", f"{status.st_size / 2**20:.0f} MiB; at most {MAX_BYTES // 2**20} are read")
-        return path.read_bytes()
+        with open(path, "rb", buffering=0) as file:
+            content = file.read(status.st_size)  # at once: each call lets other threads take Python's lock
+            return content if len(content) == status.st_size else content + file.readall()
     except OSError as error:
         raise PictureError("unreadable", f"cannot be read: {error.strerror}") from error
     except ValueError as error:  # a NUL in the name

@@ -13,6 +13,7 @@ from pathlib import Path
 from tellapart.errors import CallError, DataError
 
 DELIMITERS = ",;\t|"
+TEXT_SUFFIXES = frozenset({".csv", ".tsv", ".tab"})
 TAB_SUFFIXES = frozenset({".tsv", ".tab"})
 BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),

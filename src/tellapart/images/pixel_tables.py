@@ -13,6 +13,7 @@ import numpy as np
 from tellapart.errors import DataError
 from tellapart.images.arrays import SHOWN, Pixels, as_pixels, square_side
 from tellapart.images.delimited import TextTable
+from tellapart.words import counted
 
 MIN_PIXELS = 16  # fewer columns of numbers are no picture
 PIXEL_NAME = re.compile(r"(?!label|class|target)[a-z_. -]{0,12}\d+(x\d+|[a-z_]{1,3}\d+){0,2}", re.IGNORECASE)  # pixel7, 3x4, r0c1
@@ -109,7 +110,7 @@ def _layout_without_header(first: Sequence[str], path: Path) -> _Layout:
 def _refuse_no_square(n_pixels: int, path: Path) -> None:
     if square_side(n_pixels) is None:
         raise DataError(
-            f"{path} has {n_pixels} columns of pixels: neither a square of grey pixels (28 x 28 = 784) "
+            f"{path} has {counted(n_pixels, 'column')} of pixels: neither a square of grey pixels (28 x 28 = 784) "
             "nor one of RGB (3 x 32 x 32 = 3072). Leave out what is no pixel."
         )
 
@@ -160,6 +161,7 @@ def _parse(text: TextTable, layout: _Layout) -> tuple[np.ndarray, tuple[str, ...
         rows.append(row)
         labels.append(cells[layout.label] if layout.label is not None else "")
     if problems:
-        raise DataError(f"{text.path}: {len(problems)} rows are no pictures: {'; '.join(problems[:SHOWN])}. Mend or remove them.")
+        are = counted(len(problems), "row is no picture", "rows are no pictures")
+        raise DataError(f"{text.path}: {are}: {'; '.join(problems[:SHOWN])}. Mend or remove what is none.")
     values = np.stack(pictures) if pictures else np.empty((0, len(layout.pixels)), np.float32)
     return values, tuple(labels) if layout.label is not None else None, rows

@@ -21,6 +21,7 @@ from tellapart.files import refuse_used, write_atomically, write_json
 from tellapart.images.coins import METALS, draw_coin
 from tellapart.images.scenes import Array, Colour, Point, Stylus, draw_backdrop, photograph
 from tellapart.progress import Progress, silent
+from tellapart.words import counted
 
 # How often each fault is planted, of all pictures, and never less than once. All are guesses at a pile from the web,
 # high enough that 600 pictures hold some of each.
@@ -113,10 +114,10 @@ def draw_sample(
 
 def _refuse_numbers(*, n_per_class: int, seed: int, side_px: int, faults: bool) -> None:
     if n_per_class < 1:
-        raise CallError(f"{n_per_class} pictures per class cannot be drawn; ask for 1 or more.")
+        raise CallError(f"{counted(n_per_class, 'picture')} per class cannot be drawn; ask for 1 or more.")
     if faults and n_per_class < MIN_PER_CLASS_WITH_FAULTS:
         raise CallError(
-            f"{n_per_class} pictures per class are too few to plant faults in; "
+            f"{counted(n_per_class, 'picture')} per class {'is' if n_per_class == 1 else 'are'} too few to plant faults in; "
             f"ask for {MIN_PER_CLASS_WITH_FAULTS} or more, or for none of the faults."
         )
     if not MIN_SIDE_PX <= side_px <= MAX_SIDE_PX:

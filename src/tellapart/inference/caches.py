@@ -11,8 +11,9 @@ import json
 import os
 import uuid
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -40,40 +41,43 @@ class FeatureCache:
         self.lost = ""  # why rows could not be kept, for the caller to say
         self._digests: list[str] = []
         self._rows: list[np.ndarray] = []
+        self._written: list[Path] = []
 
     def rows(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Everything that is kept: (digest, (D,) of one kind), shard by shard."""
+        """Everything that is on disk: (digest, (D,) of one kind), shard by shard."""
         for shard in sorted(self.folder.glob("*.safetensors")):
             yield from _read_shard(shard)
 
     def fill(self, matrix: np.ndarray, row_of: Mapping[str, int]) -> set[str]:
         """Copy what is kept into the rows of a matrix (U, D); returns the digests that were found."""
-        found = set[str]()
-        for digest, row in self.rows():
-            if digest in row_of:
-                matrix[row_of[digest]] = row
-                found.add(digest)
-        return found
+        return _copy(self.rows(), matrix, row_of)
+
+    def fill_added(self, matrix: np.ndarray, row_of: Mapping[str, int]) -> set[str]:
+        """The same of what was added here, on disk or not."""
+        written = chain.from_iterable(map(_read_shard, self._written))
+        return _copy(chain(written, zip(self._digests, self._rows, strict=True)), matrix, row_of)
 
     def add(self, digest: str, row: np.ndarray) -> None:
         """Keep what was computed of a picture, (D,) of one kind, say float16; on disk after `SHARD_ROWS` of them or a `flush`."""
         self._digests.append(digest)
         self._rows.append(row)
-        if len(self._rows) >= SHARD_ROWS:
+        if len(self._rows) % SHARD_ROWS == 0:
             self.flush()
 
     def flush(self) -> None:
-        """Write what has been added. A full disk costs the rows, not the work: `lost` then says so."""
+        """Write what has been added. Where the disk takes no more the rows stay in memory, and `lost` says why."""
         if not self._rows:
             return
         digests = np.frombuffer(bytes.fromhex("".join(self._digests)), np.uint8).reshape(-1, 32)
         tensors = {"digests": digests, "features": np.stack(self._rows)}
         metadata = {"format": FORMAT, "crc32": _checksum(tensors), "space": self.space}
         try:
-            name = f"{os.getpid()}-{uuid.uuid4().hex[:12]}.safetensors"  # its own, so that processes may share a cache
-            write_atomically(self.folder / name, save(tensors, metadata))
+            shard = self.folder / f"{os.getpid()}-{uuid.uuid4().hex[:12]}.safetensors"  # its own: processes may share a cache
+            write_atomically(shard, save(tensors, metadata))
         except StorageError as error:
             self.lost = f"the computed features could not be kept: {error}"
+            return
+        self._written.append(shard)
         self._digests, self._rows = [], []
 
 
@@ -83,6 +87,15 @@ def rows_of(matrix: np.ndarray, rows: list[int]) -> np.ndarray:
         return matrix
     taken: np.ndarray = matrix[rows]
     return taken
+
+
+def _copy(rows: Iterable[tuple[str, np.ndarray]], matrix: np.ndarray, row_of: Mapping[str, int]) -> set[str]:
+    found = set[str]()
+    for digest, row in rows:
+        if digest in row_of:
+            matrix[row_of[digest]] = row
+            found.add(digest)
+    return found
 
 
 def _read_shard(path: Path) -> list[tuple[str, np.ndarray]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,15 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from tellapart.errors import BundleError, PictureError
+from tellapart.errors import BundleError, CallError, PictureError
 from tellapart.files import read_json
 from tellapart.inference.manifests import FILE_NAME, Manifest
 from tellapart.inference.runtimes import Outputs, Runtime, load_runtime
 from tellapart.inference.streaming import Result, Source, run_pictures
+from tellapart.inference.tta import OverViews, choose_views
 
 BUNDLE = "bundle"  # folder of the bundle within a run
+LEFT_OUT = "left_out"  # among a manifest's figures: the transforms that change what the training pictures show ("flip", ...)
 RUN_FILE = "run.json"  # a run's state; "unfinished" until all is written
 
 
@@ -58,7 +60,7 @@ class Classifier:
 
         `library` is "openvino", "onnxruntime" or "torch"; by default $TELLAPART_RUNTIME, else the first of the former two that is
         installed.
-        Raises BundleError where there is none, or it is unfinished, damaged or of a newer format.
+        Raises CallError where nothing is there, and BundleError where it is none, unfinished, damaged or of a newer format.
         """
         folder = _bundle_folder(Path(path))
         manifest = Manifest.read(folder)
@@ -75,24 +77,39 @@ class Classifier:
     def classes(self) -> tuple[str, ...]:
         return self.manifest.classes
 
-    def predict(self, picture: Source) -> Prediction:
-        """What is on one picture: a path or the bytes of a file. Raises PictureError where it cannot be read."""
-        prediction = next(self.predict_many([picture]))
+    def predict(self, picture: Source, *, tta: bool | Sequence[str] = False) -> Prediction:
+        """What is on one picture: a path or the bytes of a file. Raises PictureError where it cannot be read, and CallError
+        for what is neither.
+        """
+        prediction = next(self.predict_many([picture], tta=tta))
         if prediction.error:
             raise PictureError("unreadable", f"{prediction.path or 'the picture'}: {prediction.error}")
         return prediction
 
-    def predict_many(self, pictures: Iterable[Source]) -> Iterator[Prediction]:
-        """A prediction for each picture, in order, as they are ready; a picture that cannot be read is a row with its error."""
+    def predict_many(self, pictures: Iterable[Source], *, tta: bool | Sequence[str] = False) -> Iterator[Prediction]:
+        """A prediction for each picture, in order, as they are ready; a picture that cannot be read is a row with its error.
+
+        With `tta` each is the mean over views of the picture (`views`), which takes as many times as long.
+        Raises CallError for what is neither a path nor bytes.
+        """
+        views = self.views(tta)
+        runtime = OverViews(self.runtime, views) if views != ("as_is",) else self.runtime
         names: list[str] = []
 
         def noted() -> Iterator[Source]:
             for picture in pictures:
-                names.append("" if isinstance(picture, bytes) else os.fspath(picture))
-                yield picture
+                source = _source(picture)
+                names.append("" if isinstance(source, bytes) else os.fspath(source))
+                yield source
 
-        for result in run_pictures(self.runtime, noted(), self.manifest.fit):
+        for result in run_pictures(runtime, noted(), self.manifest.fit):
             yield self._prediction(names.pop(0), result)
+
+    def views(self, tta: bool | Sequence[str]) -> tuple[str, ...]:
+        """The views that predictions with this `tta` are the mean of: of True as it is and mirrored, unless mirroring changes
+        what the pictures of this classifier show; or those named (see `tellapart.inference.tta`).
+        """
+        return choose_views(tta, left_out=self.manifest.figures.get(LEFT_OUT, ()))
 
     def embed(self, pictures: Iterable[Source]) -> Iterator[np.ndarray | PictureError]:
         """The embedding (D,) float32 of each picture, or the error that stopped it."""
@@ -127,10 +144,24 @@ def _check_widths(runtime: Runtime, manifest: Manifest, centres: np.ndarray, fol
         raise BundleError(f"{folder} is damaged: its network, manifest and head do not belong together. Export the bundle again.")
 
 
+def refuse_absent(path: Path) -> None:
+    """Raise CallError where a run or bundle is named that is not there."""
+    if not os.path.exists(path):  # Path.exists raises for a name that is too long
+        raise CallError(f"no such run or bundle: {path}. Train one: tellapart train DATA --out {path}")
+
+
+def _source(picture: object) -> Source:
+    """The picture itself; raises CallError for what is neither a path nor bytes."""
+    if isinstance(picture, str | bytes | os.PathLike):
+        return picture if isinstance(picture, str | bytes) else Path(picture)
+    kind = type(picture).__name__
+    several = ", and predict_many for several" if isinstance(picture, list | tuple) else ""
+    raise CallError(f"a {kind} is no picture: give a path or the bytes of a file{several}; an array as a .npy file")
+
+
 def _bundle_folder(path: Path) -> Path:
     """The bundle that `path` means: itself, or the one within a finished run."""
-    if not os.path.exists(path):  # Path.exists raises for a name that is too long
-        raise BundleError(f"no such run or bundle: {path}. Train one: tellapart train DATA --out {path}")
+    refuse_absent(path)
     if (path / FILE_NAME).is_file():
         return path
     if (path / RUN_FILE).is_file() and (state := read_json(path / RUN_FILE).get("state")) != "finished":

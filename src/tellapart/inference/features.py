@@ -9,6 +9,7 @@ import numpy as np
 import PIL
 
 from tellapart.data import ImageTable
+from tellapart.errors import StorageError
 from tellapart.files import sha256_of
 from tellapart.images import Fit
 from tellapart.images.decoding import DECODER
@@ -17,6 +18,8 @@ from tellapart.inference.glances import glance_cache
 from tellapart.inference.runtimes import load_embedder
 from tellapart.inference.streaming import run_pictures
 from tellapart.progress import Progress, silent
+
+COPIED_ROWS = 512  # at a time: 3 MB
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,18 @@ class Features:
 
     def of(self, table: ImageTable) -> np.ndarray:
         """(len(table), D) float16, aligned with the table; not to be written into."""
-        return rows_of(self.matrix, [self.row_of[digest] for digest in table.sha256])
+        return rows_of(self.matrix, self._rows_of(table))
+
+    def floats(self, table: ImageTable) -> np.ndarray:
+        """(len(table), D) float32, aligned with the table, the caller's own."""
+        rows = self._rows_of(table)
+        found = np.empty((len(rows), self.matrix.shape[1]), np.float32)
+        for start in range(0, len(rows), COPIED_ROWS):
+            found[start : start + COPIED_ROWS] = self.matrix[rows[start : start + COPIED_ROWS]]
+        return found
+
+    def _rows_of(self, table: ImageTable) -> list[int]:
+        return [self.row_of[digest] for digest in table.sha256]
 
 
 def embed(table: ImageTable, backbone: Backbone, *, cache_folder: Path | None = None, progress: Progress = silent) -> Features:
@@ -62,7 +76,8 @@ def embed(table: ImageTable, backbone: Backbone, *, cache_folder: Path | None = 
     opened picture's glance is left in its cache, so that a `scan` afterwards opens none.
     """
     runtime, remark = load_embedder(backbone.path)
-    cache = FeatureCache(_space(backbone, runtime.name), folder=cache_folder)
+    name = runtime.name
+    cache = FeatureCache(_space(backbone, name), folder=cache_folder)
     path_of = dict(zip(reversed(table.sha256), reversed(table.paths), strict=True))  # the first of several copies
     row_of = {digest: row for row, digest in enumerate(dict.fromkeys(table.sha256))}
     matrix = np.empty((len(row_of), backbone.n_features), np.float16)
@@ -77,14 +92,16 @@ def embed(table: ImageTable, backbone: Backbone, *, cache_folder: Path | None = 
                 failures[digest] = str(result.error)
                 del row_of[digest]
             else:
-                matrix[row_of[digest]] = result.outputs["features"]
-                cache.add(digest, matrix[row_of[digest]])
+                cache.add(digest, result.outputs["features"].astype(np.float16))
                 glances.add(digest, np.frombuffer(result.glance.tobytes(), np.uint8))
             progress("embedding", done, len(missing))
     finally:
         cache.flush()
         glances.flush()
-    return Features(matrix, row_of, failures, len(kept), runtime.name, "; ".join(filter(None, (remark, cache.lost))), cache.space)
+    del runtime, results  # they make room for the features, which until now are on disk
+    if not kept | cache.fill_added(matrix, row_of) >= row_of.keys():
+        raise StorageError(f"features vanished from {cache.folder} while others were computed. Train again: the rest is kept.")
+    return Features(matrix, row_of, failures, len(kept), name, "; ".join(filter(None, (remark, cache.lost))), cache.space)
 
 
 def _space(backbone: Backbone, runtime: str) -> dict[str, object]:

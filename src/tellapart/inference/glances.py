@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,24 +16,27 @@ from tellapart.errors import PictureError
 from tellapart.images import GLANCE
 from tellapart.images.decoding import DECODER, open_described
 from tellapart.images.glances import SHARP_PX, glance
+from tellapart.images.glimpses import GLIMPSE, glimpses
 from tellapart.inference.caches import FeatureCache, rows_of
 from tellapart.inference.streaming import DECODE_THREADS
 from tellapart.progress import Progress, silent
 
 GLANCES = 1  # raise it whenever `glance` sees something else, so that older ones are not taken
+GLIMPSES = 1  # the same of `glimpses`
 CHUNK = 64  # pictures that a thread takes at a time: a task costs as much as a tenth of a picture
+Look = Callable[[Sequence[str]], tuple[np.ndarray, list[str]]]  # paths -> a row each, and "" or why it holds nothing
 
 
 @dataclass(frozen=True)
 class Glances:
-    """A glance at each readable picture, and why there is none at the others."""
+    """A glance or a glimpse at each readable picture, and why there is none at the others."""
 
-    rows: np.ndarray  # (U,) GLANCE, one per content; those of unreadable pictures hold nothing
+    rows: np.ndarray  # (U,) GLANCE or GLIMPSE, one per content; those of unreadable pictures hold nothing
     row_of: dict[str, int]  # sha256 -> row, of the readable ones
     failures: dict[str, str]  # sha256 -> reason
 
     def of(self, table: ImageTable) -> np.ndarray:
-        """(len(table),) GLANCE, aligned with the table; not to be written into."""
+        """(len(table),) of the rows' kind, aligned with the table; not to be written into."""
         return rows_of(self.rows, [self.row_of[digest] for digest in table.sha256])
 
 
@@ -43,28 +47,12 @@ def scan(
 
     A large JPEG is decoded at a part of its size, both sides staying at least `min_side_px`.
     """
-    cache = glance_cache(cache_folder)
-    path_of = dict(zip(reversed(table.sha256), reversed(table.paths), strict=True))  # the first of several copies
-    row_of = {digest: row for row, digest in enumerate(dict.fromkeys(table.sha256))}
-    rows, failures = np.zeros(len(row_of), GLANCE), dict[str, str]()
-    as_bytes = rows.view(np.uint8).reshape(len(rows), GLANCE.itemsize)
-    kept = cache.fill(as_bytes, row_of)
-    missing = [digest for digest in row_of if digest not in kept]
-    chunks = [missing[start : start + CHUNK] for start in range(0, len(missing), CHUNK)]
-    try:
-        with ThreadPoolExecutor(DECODE_THREADS) as pool:
-            taken = pool.map(lambda chunk: [_look(path_of[digest], min_side_px) for digest in chunk], chunks)
-            for done, (digest, one) in enumerate(zip(missing, _flat(taken), strict=True), start=1):
-                if isinstance(one, str):
-                    failures[digest] = one
-                    del row_of[digest]
-                else:
-                    rows[row_of[digest]] = one
-                    cache.add(digest, as_bytes[row_of[digest]])
-                progress("looking", done, len(missing))
-    finally:
-        cache.flush()
-    return Glances(rows, row_of, failures)
+    return _look_at(table, partial(_glances, min_side_px=min_side_px), GLANCE, glance_cache(cache_folder), progress)
+
+
+def skim(table: ImageTable, *, cache_folder: Path | None = None, progress: Progress = silent) -> Glances:
+    """As `scan`, but glimpses, in a fifth of the time: enough to propose near copies."""
+    return _look_at(table, glimpses, GLIMPSE, _glimpse_cache(cache_folder), progress)
 
 
 def glance_cache(folder: Path | None = None) -> FeatureCache:
@@ -72,13 +60,43 @@ def glance_cache(folder: Path | None = None) -> FeatureCache:
     return FeatureCache({"glance": GLANCES, "decoder": f"{DECODER}, Pillow {PIL.__version__}"}, folder=folder)
 
 
-def _look(path: str, min_side_px: int) -> np.ndarray | str:
-    """The glance, or why there is none."""
+def _glimpse_cache(folder: Path | None) -> FeatureCache:
+    return FeatureCache({"glimpse": GLIMPSES, "decoder": f"{DECODER}, Pillow {PIL.__version__}"}, folder=folder)
+
+
+def _glances(paths: Sequence[str], min_side_px: int) -> tuple[np.ndarray, list[str]]:
+    rows, reasons = np.zeros(len(paths), GLANCE), [""] * len(paths)
+    for place, path in enumerate(paths):
+        try:
+            rows[place] = glance(open_described(path, min_side_px=min_side_px))
+        except PictureError as error:
+            reasons[place] = str(error)
+    return rows, reasons
+
+
+def _look_at(table: ImageTable, look: Look, kind: np.dtype, cache: FeatureCache, progress: Progress) -> Glances:
+    """What the cache lacks is looked at in threads, a chunk of contents at a time."""
+    path_of = dict(zip(reversed(table.sha256), reversed(table.paths), strict=True))  # the first of several copies
+    row_of = {digest: row for row, digest in enumerate(dict.fromkeys(table.sha256))}
+    rows, failures = np.zeros(len(row_of), kind), dict[str, str]()
+    as_bytes = rows.view(np.uint8).reshape(len(rows), kind.itemsize)
+    kept = cache.fill(as_bytes, row_of)
+    missing = [digest for digest in row_of if digest not in kept]
+    chunks = [missing[start : start + CHUNK] for start in range(0, len(missing), CHUNK)]
+    done = 0
     try:
-        return glance(open_described(path, min_side_px=min_side_px))
-    except PictureError as error:
-        return str(error)
-
-
-def _flat(chunks: Iterable[list[np.ndarray | str]]) -> Iterable[np.ndarray | str]:
-    return (one for chunk in chunks for one in chunk)
+        with ThreadPoolExecutor(DECODE_THREADS) as pool:
+            taken = pool.map(lambda chunk: look([path_of[digest] for digest in chunk]), chunks)
+            for chunk, (seen, reasons) in zip(chunks, taken, strict=True):
+                for digest, one, reason in zip(chunk, seen.view(np.uint8).reshape(len(seen), -1), reasons, strict=True):
+                    if reason:
+                        failures[digest] = reason
+                        del row_of[digest]
+                    else:
+                        as_bytes[row_of[digest]] = one
+                        cache.add(digest, as_bytes[row_of[digest]])
+                done += len(chunk)
+                progress("looking", done, len(missing))
+    finally:
+        cache.flush()
+    return Glances(rows, row_of, failures)

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tellapart.data.plans import NO, YES
 from tellapart.errors import CallError, DataError, unknown_name
 from tellapart.images import PICTURE_SUFFIXES
 from tellapart.images.containers import exists
 from tellapart.sources.sheets import Sheet, text_of
+from tellapart.words import counted
 
 PATH_NAMES = frozenset(
     """path paths file files filename filenames filepath filepaths fname image images imagepath imagefile imagefilename imagename
@@ -226,18 +228,31 @@ def _no_files(sheet: Sheet, name: str, columns: Columns) -> DataError | CallErro
 def _choose_label(sheet: Sheet, names: Sequence[str]) -> str:
     found = [name for name in names if is_named(name, LABEL_NAMES)]
     if not found:
-        found = [name for name in names if _may_be_label(sheet, name)]
+        repeating = [name for name in names if _may_be_label(sheet, name)]
+        found = [name for name in repeating if len(_distinct(sheet, name)) > 1] or repeating
     if len(found) == 1:
         return found[0]
     if found:
-        counts = ", ".join(f"{name!r} ({len(_distinct(sheet, name))} different values)" for name in found)
+        _refuse_yes_and_no(sheet, found)
+        counts = ", ".join(f"{name!r} ({counted(len(_distinct(sheet, name)), 'different value')})" for name in found)
         n_rows = len(sheet.head[found[0]])
         raise DataError(
-            f"{sheet.name}: several columns could hold the labels, by the first {n_rows:,} rows: {counts}. "
+            f"{sheet.name}: several columns could hold the labels, by the first {counted(n_rows, 'row')}: {counts}. "
             f"Name one: {LABEL_OPTION}."
         )
     there = f"there are {_quoted(names)}, of which none repeats like labels do" if names else "there is no other column"
     raise DataError(f"{sheet.name}: no column holds labels; {there}. Name it: {LABEL_OPTION}.")
+
+
+def _refuse_yes_and_no(sheet: Sheet, names: Sequence[str]) -> None:
+    """Raise DataError where each class seems to have a column of its own, that says yes and no."""
+    said = [sorted(_distinct(sheet, name)) for name in names]
+    if max(map(len, said)) > 1 and all(value.lower() in YES | NO for values in said for value in values):
+        raise DataError(
+            f"{sheet.name}: columns {_quoted(names)} each say {' or '.join(map(repr, said[0]))}: a column a class, it seems. "
+            f"Write the classes into one column of labels (several with a sign between them: --label-sep), or name the one "
+            f"column to tell apart by: {LABEL_OPTION}."
+        )
 
 
 def _may_be_label(sheet: Sheet, name: str) -> bool:

@@ -19,6 +19,7 @@ from tellapart.progress import Progress, silent
 from tellapart.sources.columns import LABEL_NAMES, SPLIT_OF, is_named
 from tellapart.sources.sheets import text_of
 from tellapart.sources.stores import keep_array
+from tellapart.words import counted
 
 IDX_SPLIT = re.compile(r"(train|t10k|test|valid|val)(?![a-z])", re.IGNORECASE)
 IMAGE_NAMES = ("x", "images", "image", "data", "pixels", "pictures")
@@ -192,7 +193,8 @@ def _read_idx_files(images: Sequence[Path], *, name: str, progress: Progress) ->
         height, width = pixels.values.shape[1:3]
         part = f", the {split} part" if split else ""
         notes.append(
-            f"read {path.name} as IDX: {len(labels):,} pictures of {width} x {height} pixels, labels from {beside.name}{part}"
+            f"read {path.name} as IDX: {counted(len(labels), 'picture')} of {width} x {height} pixels, "
+            f"labels from {beside.name}{part}"
         )
     return _table(parts, name=name, source="idx", notes=tuple(notes), progress=progress)
 
@@ -211,7 +213,8 @@ def _table(
     for part in parts:
         if len(part.paths) != len(part.labels):
             which = f"{name}, {part.split} part" if part.split else name
-            raise DataError(f"{which}: {len(part.paths)} pictures but {len(part.labels)} labels; each picture needs one")
+            there = f"{counted(len(part.paths), 'picture')} but {counted(len(part.labels), 'label')}"
+            raise DataError(f"{which}: {there}; each picture needs one")
         for place, (path, value) in enumerate(zip(part.paths, part.labels, strict=True)):
             if label := text_of(value):
                 paths.append(path)

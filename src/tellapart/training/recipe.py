@@ -10,29 +10,110 @@ from tellapart.errors import CallError, unknown_name
 from tellapart.images import Fit
 
 DEFAULT_ARCH = "efficientnet_lite0"
+DEFAULT_SIDE_PX = 224
+
+CHOICES = {
+    "tune": ("auto", "tail", "all"),
+    "unfreeze": ("at_once", "gradual"),
+    "optimizer": ("adamw", "sgd", "rmsprop", "lamb"),
+    "schedule": ("onecycle", "cosine", "constant"),
+    "norms": ("frozen", "trained"),
+    "loss": ("cross_entropy", "focal"),
+    "sampling": ("as_is", "balanced"),
+    "precision": ("auto", "float32", "bfloat16"),
+    "augment": ("none", "light", "default", "strong"),
+}
+WHOLE = ("folds", "epochs", "batch", "accumulate", "patience", "views", "seed")
+RANGES = {
+    "valid_frac": (0, 0.9),
+    "test_frac": (0, 0.9),
+    "folds": (2, 50),
+    "balance": (0, 1),
+    "epochs": (0, 10_000),
+    "budget_s": (1, 30 * 86_400),
+    "batch": (1, 65_536),
+    "accumulate": (1, 10_000),
+    "lr": (1e-9, 100),
+    "body_lr": (0, 1),
+    "momentum": (0, 0.9999),
+    "weight_decay": (0, 10),
+    "label_smoothing": (0, 0.9),
+    "dropout": (0, 0.95),
+    "focus": (0, 10),
+    "ema": (0, 0.999999),
+    "patience": (0, 10_000),
+    "mixup": (0, 10),
+    "cutmix": (0, 10),
+    "erasing": (0, 1),
+    "views": (1, 64),
+    "seed": (0, 2**32 - 1),
+}
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How to train. Frozen: `dataclasses.replace(recipe, seed=1)` makes another one."""
 
-    arch: str = DEFAULT_ARCH  # backbone: the bundled one, or any name of timm's (needs the extra `train`)
+    # The network and what it sees.
+    arch: str = DEFAULT_ARCH  # the bundled backbone, a network of ours ("tutorial_cnn", "compact"), any of timm's (needs `train`)
     weights: str = "auto"  # "auto": bundled or the hub's default; a tag of timm's; a local .safetensors file; "none": random
-    size: int = 224  # side of the model's input in px
+    size: int | None = None  # side of the input in px; None: 224, and for networks of ours the pictures' own side up to 64
     fit: str = "crop"  # how a picture becomes a square: "crop" its middle, "pad" it, "squish" it
+
+    # Who is held back.
     valid_frac: float = 0.2  # part of each class held back to judge on, unless the data bring a validation part
     test_frac: float = 0.0  # part of each class locked away for `evaluate`
+
+    # The head on frozen features.
     folds: int = 5  # of the cross-validation that chooses the head's penalty inside the training part
     balance: float = 0.0  # weigh a class by (mean count / its count) ** balance: 0 as they come, 1 as if equally frequent
+
+    # Training the network itself: after the head, or from scratch where the weights are "none".
+    epochs: int | None = None  # 0: the head alone; None: what fits into the budget, without one 0
+    budget_s: float | None = None  # seconds of the whole training; the best network on validation when they are over is kept
+    tune: str = "auto"  # "tail": the last stages, on cached activations; "all"; "auto": the tail where there is one and no GPU
+    unfreeze: str = "at_once"  # or "gradual": a group of layers more each epoch, from the head down
+    batch: int | None = None  # pictures a step; None: 32 for a tail, else 128
+    accumulate: int = 1  # steps whose gradients are added up before the weights move
+    optimizer: str = "adamw"  # or "sgd" with Nesterov momentum, "rmsprop" (the tutorials'), "lamb" for large batches
+    lr: float | None = None  # highest rate, of the head; None: found by a sweep of rates before the training
+    body_lr: float = 0.1  # the deepest layers' rate as a part of the head's; groups between lie evenly on a log scale
+    schedule: str = "onecycle"  # or "cosine" after a short warm-up, "constant"
+    momentum: float = 0.9  # of "sgd" and "rmsprop"
+    weight_decay: float = 0.02  # decoupled where the optimizer is; never of norms and biases
+    label_smoothing: float = 0.1  # part of a label that is spread over all classes
+    dropout: float = 0.2  # part of the features that is left out before the last layer
+    norms: str = "frozen"  # statistics of batch-norm in a pretrained body; "trained" lets them follow the batches
+    loss: str = "cross_entropy"  # or "focal", which counts what is already right for less
+    focus: float = 2.0  # exponent of the focal loss
+    sampling: str = "as_is"  # or "balanced": each class is drawn equally often
+    ema: float = 0.0  # keep a mean of the weights that decays so slowly: say 0.99 a step; 0: none
+    patience: int = 0  # stop after so many epochs without a better validation loss; 0: never
+    precision: str = "auto"  # "bfloat16" where the processor has it and it pays, else "float32"
+    compile: bool = False  # torch.compile: pays from some ten minutes of training
+
+    # How pictures are varied.
+    augment: str = "default"  # flip, 10 degrees, zoom 1.1, light and warp .2; "none", "light", "strong" (TrivialAugment)
+    mixup: float = 0.0  # Beta(a, a) of mixed pairs of pictures; 0: none
+    cutmix: float = 0.0  # the same, of a rectangle of one in the other
+    erasing: float = 0.0  # part of the pictures in which a rectangle is erased
+    views: int | None = None  # varied views kept of each picture for a tail; None: what the budget allows, 4 to 8
+
     seed: int = 0  # of the split, the folds and all else that is drawn
 
     def __post_init__(self) -> None:
-        _within("valid_frac", self.valid_frac, 0, 0.9)
-        _within("test_frac", self.test_frac, 0, 0.9)
-        _within("folds", self.folds, 2, 50)
-        _within("balance", self.balance, 0, 1)
-        _within("seed", self.seed, 0, 2**32 - 1)
-        Fit(self.size, self.fit)  # raises CallError for a side or a fit that is not possible
+        for name, (low, high) in RANGES.items():
+            if (value := getattr(self, name)) is not None:
+                _refuse_outside(name, value, low, high)
+        for name, known in CHOICES.items():
+            if (value := getattr(self, name)) not in known:
+                raise unknown_name(name, str(value), known)
+        Fit(self.side_px, self.fit)  # raises CallError for a side or a fit that is not possible
+
+    @property
+    def side_px(self) -> int:
+        """The side of the model's input."""
+        return self.size or DEFAULT_SIDE_PX
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -50,6 +131,9 @@ class Recipe:
             raise CallError(f"a recipe's field has a value of the wrong kind: {error}") from error
 
 
-def _within(name: str, value: float, low: float, high: float) -> None:
+def _refuse_outside(name: str, value: object, low: float, high: float) -> None:
+    kinds = int if name in WHOLE else int | float
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        raise CallError(f"{name} is {value!r}; it must be a {'whole ' if name in WHOLE else ''}number")
     if not low <= value <= high:  # also what is not a number
         raise CallError(f"{name} is {value}; it must lie between {low} and {high}")

@@ -35,12 +35,12 @@ def export_timm(recipe: Recipe) -> Exported:
     model = _create(arch, recipe).eval()
     config: dict[str, Any] = resolve_data_config({}, model=model)  # type: ignore[no-untyped-call]
     network = _Features(model, config["mean"], config["std"])
-    pixels = torch.zeros(2, recipe.size, recipe.size, 3, dtype=torch.uint8)
+    pixels = torch.zeros(2, recipe.side_px, recipe.side_px, 3, dtype=torch.uint8)
     try:
         with torch.inference_mode():
             widths = [part.shape[1] for part in network.parts(pixels)]
     except (AssertionError, RuntimeError, ValueError) as error:  # how timm's networks say that a size does not suit them
-        raise CallError(f"{recipe.arch!r} cannot take pictures of {recipe.size} px: {error}") from error
+        raise CallError(f"{recipe.arch!r} cannot take pictures of {recipe.side_px} px: {error}") from error
     digest = hashlib.sha256(b"".join(tensor.numpy().tobytes() for tensor in model.state_dict().values())).hexdigest()
     try:
         graph = _to_onnx(network, pixels)

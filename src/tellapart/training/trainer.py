@@ -67,15 +67,17 @@ def embed_table(table: ImageTable, recipe: Recipe, *, progress: Progress = silen
     return Embedded(readable, features, backbone)
 
 
-def fit_classifier(embedded: Embedded, table: ImageTable, recipe: Recipe) -> Fitted:
-    """Train a head on `table`, the training pictures among the embedded ones."""
-    features = embedded.features.of(table)
+def fit_classifier(features: np.ndarray, table: ImageTable, backbone: Backbone, recipe: Recipe) -> Fitted:
+    """Train a head on the pictures of a table and their features (N, D) float32, which are overwritten."""
     folds = fold_numbers(table, n_folds=recipe.folds, seed=recipe.seed)
     if len(np.unique(folds)) < 2:
         raise DataError(
             f"the {len(table)} training pictures are copies of one, or one group; at least 2 different ones are needed"
         )
-    n_classes, blocks = len(table.classes), embedded.backbone.blocks
+    n_classes, blocks = len(table.classes), backbone.blocks
+    centres, familiarity = class_centres(features, table.codes, n_classes=n_classes, width=blocks[0])
+    rows = np.linspace(0, len(table) - 1, min(N_WITNESSES, len(table))).astype(int)
+    of_witnesses = features[rows]
     head = fit_head(
         features,
         table.codes,
@@ -85,17 +87,17 @@ def fit_classifier(embedded: Embedded, table: ImageTable, recipe: Recipe) -> Fit
         balance=recipe.balance,
         sample_weights=np.array(table.weights),
         seed=recipe.seed,
+        overwrite=True,
     )
-    centres, familiarity = class_centres(features, table.codes, n_classes=n_classes, width=blocks[0])
-    rows = np.linspace(0, len(table) - 1, min(N_WITNESSES, len(table))).astype(int)
-    witnesses = dict(zip((table.paths[row] for row in rows), head.probabilities(features[rows]), strict=True))
-    return Fitted(head, table, embedded.backbone, recipe, centres, float(np.quantile(familiarity, UNKNOWN_QUANTILE)), witnesses)
+    witnesses = dict(zip((table.paths[row] for row in rows), head.probabilities(of_witnesses), strict=True))
+    return Fitted(head, table, backbone, recipe, centres, float(np.quantile(familiarity, UNKNOWN_QUANTILE)), witnesses)
 
 
 def class_centres(features: np.ndarray, labels: np.ndarray, *, n_classes: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Unit centres (K, width) of the classes in the first `width` features, and each picture's cosine to the nearest (N,)."""
-    part = features[:, :width].astype(np.float32)
-    part /= np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12)
-    centres = np.stack([part[labels == label].mean(0) for label in range(n_classes)])
-    centres = centres / np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-12)
-    return centres.astype(np.float32), (part @ centres.T).max(1)
+    part = features[:, :width]
+    lengths = np.maximum(np.sqrt(np.einsum("nd,nd->n", part, part)), 1e-12)
+    is_of = labels == np.arange(n_classes)[:, None]  # (K, N)
+    centres = (is_of / lengths).astype(features.dtype) @ part  # their sums: divided by a length, the number falls out
+    centres /= np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-12)
+    return centres, (part @ centres.T).max(1) / lengths

@@ -1,0 +1,71 @@
+"""Test-time augmentation: a network's answer as the mean over several views of each picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import islice
+
+import numpy as np
+from PIL import Image
+
+from tellapart.errors import CallError, unknown_name
+from tellapart.inference.runtimes import Outputs, Runtime
+
+KEPT = 0.9  # part of the side that a crop shows; training zooms to 1.1
+
+
+def crop(pixels: np.ndarray, place_y: float, place_x: float) -> np.ndarray:
+    """A part of each picture (n, side, side, 3) uint8 as large as the whole; places from 0 (top, left) to 1."""
+    side = pixels.shape[1]
+    inner = side * KEPT
+    top, left = place_y * (side - inner), place_x * (side - inner)
+    box = (left, top, left + inner, top + inner)
+    resized = (Image.fromarray(one).resize((side, side), Image.Resampling.BILINEAR, box=box) for one in pixels)
+    return np.stack([np.asarray(one) for one in resized])
+
+
+View = Callable[[np.ndarray], np.ndarray]  # (n, side, side, 3) uint8 -> the same
+VIEWS: dict[str, View] = {
+    "as_is": lambda pixels: pixels,
+    "mirrored": lambda pixels: np.ascontiguousarray(pixels[:, :, ::-1]),
+    "middle": lambda pixels: crop(pixels, 0.5, 0.5),
+    "top_left": lambda pixels: crop(pixels, 0, 0),
+    "top_right": lambda pixels: crop(pixels, 0, 1),
+    "bottom_left": lambda pixels: crop(pixels, 1, 0),
+    "bottom_right": lambda pixels: crop(pixels, 1, 1),
+}
+CROPS = ("as_is", "mirrored", "top_left", "top_right", "bottom_left", "bottom_right")
+
+
+def choose_views(tta: bool | Sequence[str], *, left_out: Collection[str] = ()) -> tuple[str, ...]:
+    """The names of the views: of True as it is and mirrored, or its middle where mirroring ("flip") is in `left_out`.
+
+    Raises CallError for a view that there is not, and for no view at all.
+    """
+    if isinstance(tta, bool):
+        other = "middle" if "flip" in left_out else "mirrored"
+        return ("as_is", other) if tta else ("as_is",)
+    for name in tta:
+        if name not in VIEWS:
+            raise unknown_name("view", name, VIEWS)
+    if not tta:
+        raise CallError(f"no view of the pictures is asked for; there are {', '.join(VIEWS)}")
+    return tuple(dict.fromkeys(tta))
+
+
+class OverViews:
+    """A runtime whose every output is the mean over these views of each picture: it takes their number times as long."""
+
+    def __init__(self, runtime: Runtime, views: Sequence[str]) -> None:
+        self._runtime = runtime
+        self._views = [VIEWS[name] for name in views]
+        self.name = f"{runtime.name}, mean of {len(views)} views"
+
+    @property
+    def widths(self) -> dict[str, int]:
+        return self._runtime.widths
+
+    def stream(self, batches: Iterable[np.ndarray]) -> Iterator[Outputs]:
+        outputs = self._runtime.stream(view(batch) for batch in batches for view in self._views)
+        while of_views := list(islice(outputs, len(self._views))):
+            yield {name: np.mean([one[name] for one in of_views], axis=0) for name in of_views[0]}

@@ -1,0 +1,172 @@
+"""From pictures to a report."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from safetensors.numpy import save
+
+from tellapart.checks.balance import training_warnings
+from tellapart.data import ImageTable
+from tellapart.errors import CallError, DataError
+from tellapart.files import write_atomically, write_json
+from tellapart.grouping import with_copies_tied
+from tellapart.inference.classifiers import BUNDLE, RUN_FILE
+from tellapart.inference.runtimes import embedding_library, runtime_library
+from tellapart.progress import Progress, silent
+from tellapart.runs.choices import Choices
+from tellapart.runs.clock import Clock
+from tellapart.runs.folders import forget, next_folder, refuse_used_run
+from tellapart.runs.run import (
+    FOLDS_FILE,
+    FORMAT,
+    PAGE_FILE,
+    TABLE_FILE,
+    Run,
+    judge_valid,
+    read_facts,
+    refuse_other,
+    write_report,
+)
+from tellapart.sources import GUESSED, Columns
+from tellapart.training import Embedded, Recipe, embed_table, fit_classifier
+from tellapart.training.backbones import get_backbone
+from tellapart.words import counted
+
+
+def train(
+    source: Any,
+    recipe: Recipe | None = None,
+    *,
+    out: str | Path | None = None,
+    drop: Sequence[str] = (),
+    columns: Columns = GUESSED,
+    edits: str | Path | None = None,
+    split_like: str | Path | None = None,
+    allow_leaks: bool = False,
+    progress: Progress = silent,
+) -> Run:
+    """Train a classifier on pictures; what comes back has its bundle, figures and report on disk.
+
+    `source` is a table, or whatever `read` takes, with its `columns`. `out` is a new folder (default: runs/<name>-<number>);
+    `drop` names classes to leave out. The journal of `edits` that lies with the pictures is honoured; a path names another,
+    "none" takes the pictures as they are. Near copies are never parted by the split; `split_like` names a run whose split is
+    kept, only new pictures being drawn. Training pictures that a given split also holds back are left out unless `allow_leaks`.
+    Raises CallError for a call that cannot be meant, DataError for pictures that cannot be used as asked, StorageError where
+    `out` cannot be written.
+    """
+    recipe, clock = recipe or Recipe(), Clock()
+    choices = Choices(tuple(drop), columns, edits, split_like, allow_leaks)
+    if out is not None:
+        refuse_used_run(Path(out))
+    _import_ahead()
+    with clock.of("read"):
+        table = choices.read(source, progress)
+        choices.split(table, recipe)  # what cannot be split is said before there is a folder
+    with clock.of("backbone"):
+        get_backbone(recipe)  # kept for the embedding; what is wrong with it is said before there is a folder
+    folder = Path(out) if out is not None else next_folder(source)
+    begun = {
+        "format": FORMAT,
+        "state": "unfinished",
+        "source": str(Path(source).absolute()) if isinstance(source, str | Path) else None,
+        "recipe": recipe.to_json(),
+        **choices.to_json(),
+    }
+    write_json(folder / RUN_FILE, begun)
+    try:
+        return _train_into(folder, table, recipe, choices, begun, clock, progress)
+    except DataError:
+        forget(folder)
+        raise
+
+
+def resume(path: str | Path, *, progress: Progress = silent) -> Run:
+    """Go on with an unfinished run: what it had computed is taken from the cache. A finished one is returned as it is."""
+    folder = Path(path)
+    refuse_other(folder)
+    begun = read_facts(folder)
+    if begun["state"] == "finished":
+        return Run.load(folder)
+    if begun["source"] is None:
+        raise CallError(f"the run {folder} was started on a table in memory; call train with it again")
+    clock, choices = Clock(), Choices.from_json(begun)
+    _import_ahead()
+    with clock.of("read"):
+        table = choices.read(begun["source"], progress)
+    return _train_into(folder, table, Recipe.from_json(begun["recipe"]), choices, begun, clock, progress)
+
+
+def _train_into(
+    folder: Path,
+    table: ImageTable,
+    recipe: Recipe,
+    choices: Choices,
+    begun: dict[str, Any],
+    clock: Clock,
+    progress: Progress,
+) -> Run:
+    with clock.of("embed"):
+        embedded = embed_table(table, recipe, progress=progress)  # a test part too: its copies in the training must be known
+    with clock.of("split"):
+        whole = _split_readable(table, embedded, choices, recipe, progress)
+    with clock.of("head"):
+        training, backbone = whole.in_split("train"), embedded.backbone
+        facts_of_embedding = {"runtime": embedded.features.runtime, "n_cached": embedded.features.n_cached}
+        warnings = [*filter(None, [embedded.features.warning]), *training_warnings(whole)]
+        features = embedded.features.floats(training)
+        del embedded  # half precision makes room for single
+        fitted = fit_classifier(features, training, backbone, recipe)
+        del features  # and that for the judging
+        from tellapart.training.bundles import write_bundle  # imports onnx, as `_import_ahead` did meanwhile
+
+        classifier = write_bundle(fitted, folder / BUNDLE)
+    with clock.of("evaluate"):
+        report = judge_valid(classifier, whole, whole.account(), whole.notes, title=folder.name, progress=progress)
+    with clock.of("report"):
+        write_report(report, folder / PAGE_FILE, progress)
+    write_atomically(folder / TABLE_FILE, whole.to_csv().encode(errors="surrogateescape"))
+    write_atomically(folder / FOLDS_FILE, save({"probabilities": fitted.head.fold_probabilities}))
+    facts = begun | {
+        "state": "finished",
+        "counts": whole.account(),
+        "skipped": [{"path": skip.path, "reason": skip.reason} for skip in whole.skipped],
+        "seconds": clock.seconds(),
+        **facts_of_embedding,
+        "warnings": warnings,
+        "notes": list(whole.notes),
+    }
+    write_json(folder / RUN_FILE, facts)  # last: until now the folder is marked unfinished
+    return Run(folder, recipe, whole, facts, classifier, report)
+
+
+def _split_readable(table: ImageTable, embedded: Embedded, choices: Choices, recipe: Recipe, progress: Progress) -> ImageTable:
+    """The readable pictures with their splits, near copies together; raises DataError where too little is left."""
+    failures = embedded.features.failures
+    try:
+        tied = with_copies_tied(table.without(failures), embedded, progress=progress)
+        left = choices.split(tied, recipe)
+    except DataError as error:
+        unread = f" ({counted(len(failures), 'file')} cannot be read as pictures.)" if failures else ""
+        raise DataError(f"{error}{unread}") from error
+    if "valid" not in left.splits:
+        n_held = counted(table.splits.count("valid"), "held-back file")
+        raise DataError(f"none of {n_held} can be read as a picture. Put others in their place.")
+    return left
+
+
+def _import_ahead() -> None:
+    """Import what a training needs only later, while the files are read and hashed: half a second of a warm run."""
+    later = (embedding_library(), runtime_library(), "tellapart.training.bundles", "tellapart.evaluation.html")
+    threading.Thread(target=_import_quietly, args=(later,), daemon=True).start()
+
+
+def _import_quietly(names: Sequence[str]) -> None:
+    with suppress(ImportError):  # whoever needs it then says so
+        for name in names:
+            import_module(name)
