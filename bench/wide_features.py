@@ -78,7 +78,7 @@ def wide_graph(weights: Mapping[str, np.ndarray]) -> tuple[onnx.ModelProto, dict
     maps: dict[str, tuple[str, int, int]] = {}  # layer -> (node, channels, side)
     shrinking = 2
     x = graph.normalised_pixels(Fit().side_px, mean=lite0.PIXEL_MEAN, std=lite0.PIXEL_STD)
-    x = graph.relu6(graph.conv(x, *lite0._folded(weights, "_conv_stem", "_bn0"), stride=2))
+    x = graph.relu6(graph.conv(x, *lite0.folded(weights, "_conv_stem", "_bn0"), stride=2))
     for number, stage in enumerate(lite0.STAGES):
         shrinking *= stage.stride
         for repeat in range(stage.repeats):
@@ -86,7 +86,7 @@ def wide_graph(weights: Mapping[str, np.ndarray]) -> tuple[onnx.ModelProto, dict
             block += 1
         if number >= FIRST_STAGE:
             maps[str(number)] = x, len(weights[f"_blocks.{block - 1}._bn2.weight"]), Fit().side_px // shrinking
-    last = graph.relu6(graph.conv(x, *lite0._folded(weights, "_conv_head", "_bn1")))
+    last = graph.relu6(graph.conv(x, *lite0.folded(weights, "_conv_head", "_bn1")))
     maps["last"] = last, len(weights["_bn1.weight"]), Fit().side_px // shrinking
     parts = {
         f"{name} {layer}": (of(graph, x, side), width)
@@ -94,7 +94,7 @@ def wide_graph(weights: Mapping[str, np.ndarray]) -> tuple[onnx.ModelProto, dict
         for name, of in STATISTICS.items()
     }
     widths = {name: width for name, (_, width) in parts.items()}
-    return graph.finished({"features": (graph.concat([x for x, _ in parts.values()]), sum(widths.values()))}), widths
+    return graph.finished({"features": (graph.concat([x for x, _ in parts.values()]), (sum(widths.values()),))}), widths
 
 
 def load(folder: Path, backbone: Backbone, widths: Mapping[str, int]) -> Pictures:

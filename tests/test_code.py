@@ -28,7 +28,7 @@ ROOMS = (
 HEAVY = {"torch", "torchvision", "timm", "sklearn", "pandas", "scipy", "matplotlib"}
 ON_DEMAND = (
     "inference/torch_", "training/timm_backbones.py", "training/augment/", "training/loop/", "training/networks/",
-    "training/pixels.py", "training/scratch.py", "training/tails/", "training/tuned.py",
+    "training/pixels.py", "training/scratch.py", "training/tails/", "training/tracing.py", "training/tuned.py",
 )  # fmt: skip
 MAX_LINES = 450
 

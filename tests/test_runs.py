@@ -32,7 +32,7 @@ def rewrite(run: Path, **fields: object) -> None:
 
 def test_a_run_leaves_everything_behind(run_folder: Path, sample: Sample) -> None:
     assert sorted(path.name for path in run_folder.iterdir()) == [
-        "bundle", "fold_probabilities.safetensors", "pictures.csv", "report.html", "report.json", "run.json"
+        "answers-valid.csv", "bundle", "fold_probabilities.safetensors", "pictures.csv", "report.html", "report.json", "run.json"
     ]  # fmt: skip
     run = Run.load(run_folder)
     train = run.table.in_split("train")

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 
 from tellapart.checks import CHECKS, DataReport, Evidence, Need, inspect, needed
-from tellapart.checks.copies import CopyPair, confirm, exact_copies, find_copies
-from tellapart.checks.proposals import propose
+from tellapart.checks.copies import CopyPair, exact_copies, find_copies
 from tellapart.data import ImageTable, edited, fold_numbers, tie
 from tellapart.data.plans import COLUMNS as PLAN_COLUMNS
 from tellapart.data.plans import plan_of
 from tellapart.errors import CallError, DataError, StorageError
-from tellapart.grouping import near_copies
+from tellapart.grouping import hashed_copies, near_copies
 from tellapart.inference.glances import scan, skim
 from tellapart.progress import Progress, silent
 from tellapart.sources import GUESSED, Columns, read
@@ -123,19 +122,8 @@ def gather(table: ImageTable, recipe: Recipe, *, needs: Need = Need.ALL, progres
     if Need.COPIES in needs and Need.GLANCES in needs:
         copies = find_copies(readable, rows, None, n_embedding=0, progress=progress)
     elif Need.COPIES in needs:
-        copies = _in_order([*exact_copies(readable), *_hashed_copies(readable, rows, progress)])
+        copies = _in_order([*exact_copies(readable), *hashed_copies(readable, rows, progress=progress)])
     return Evidence(readable, rows, np.empty((len(readable), 0), np.float16), 0, copies, gathered=needs)
-
-
-def _hashed_copies(table: ImageTable, glimpses: np.ndarray, progress: Progress) -> list[CopyPair]:
-    """The near copies; only pictures that their hashes propose are looked at."""
-    proposed = propose(table, glimpses)
-    seen = scan(table.take(np.unique(proposed).tolist()), progress=progress)
-    is_seen = np.array([digest in seen.row_of for digest in table.sha256])
-    proposed = proposed[is_seen[proposed].all(1)]  # without what broke in between
-    rows = np.unique(proposed)
-    pairs = confirm(seen.of(table.take(rows.tolist())), np.searchsorted(rows, proposed), progress=progress)
-    return [replace(pair, first=int(rows[pair.first]), second=int(rows[pair.second])) for pair in pairs]
 
 
 def _in_order(pairs: Iterable[CopyPair]) -> tuple[CopyPair, ...]:

@@ -10,7 +10,8 @@ from typing import Any
 from tellapart.data import ImageTable, edited
 from tellapart.errors import DataError
 from tellapart.evaluation import Report
-from tellapart.evaluation.judging import judge
+from tellapart.evaluation.answers import write_answers
+from tellapart.evaluation.judging import TTA_FACT, judge
 from tellapart.evaluation.openings import count_openings, log_opening, openings_note
 from tellapart.evaluation.report import percent
 from tellapart.files import printable
@@ -41,8 +42,11 @@ class Evaluation:
             for name, score in self.report.per_class.items()
         ]
         notes = [f"note: {note}" for note in self.report.notes]
+        views = [f"views: {self.report.facts[TTA_FACT]}"] if TTA_FACT in self.report.facts else []
         files = f"files: {self.report.facts['Files']}"
-        return "\n".join([f"{self.report.subject}: {self.report.summary()}", *rows, files, *notes, f"report: {self.page}"])
+        return "\n".join(
+            [f"{self.report.subject}: {self.report.summary()}", *rows, *views, files, *notes, f"report: {self.page}"]
+        )
 
 
 def evaluate(
@@ -51,13 +55,15 @@ def evaluate(
     *,
     columns: Columns = GUESSED,
     edits: str | Path | None = None,
+    tta: bool = False,
     progress: Progress = silent,
 ) -> Evaluation:
     """How a run's classifier does on its locked test pictures (or validation, where it has none), or on another data set.
 
     Each time that the locked test pictures are judged is logged in the run's folder, and the report says how often it was.
     Another data set is whatever `read` takes, with its `columns` and its journal of `edits`; where it is split, its test part is
-    taken, else its validation part, else all of it. The page and figures are written into the run's folder.
+    taken, else its validation part, else all of it. With `tta` each answer is the mean over views of its picture, and the report
+    says what that costs and gains. The page and figures are written into the run's folder.
     Raises DataError for labels that the classifier does not know.
     """
     table = run.table
@@ -67,19 +73,23 @@ def evaluate(
     part = next((name for name in ("test", "valid") if name in table.splits), "")
     chosen = table.in_split(part) if part else table
     is_locked = source is None and part == "test"
-    notes = table.notes if source is not None else part_notes(table, part)
+    notes = table.notes if source is not None else part_notes(table, part, is_trained=run.is_trained)
     if is_locked:
         notes = (*notes, openings_note(count_openings(run.path)))
     words = {"test": "test pictures", "valid": "validation pictures", "": "pictures"}[part]
     facts = {"Files": run.facts["counts"] if source is None else table.account()}
     other = "" if source is None else Path(source).resolve().name
     subject = f"{words} of {other}" if other else words
-    report = judge(run.classifier, chosen, title=run.path.name, subject=subject, facts=facts, notes=notes, progress=progress)
+    report = judge(
+        run.classifier, chosen, title=run.path.name, subject=subject, facts=facts, notes=notes, tta=tta, progress=progress
+    )
     if not report.n:
         reason = report.failures[0][1] if report.failures else "there are none"
         raise DataError(f"none of {counted(len(chosen), 'picture')} can be judged: {reason}. Have they moved? Give their folder.")
     if is_locked:
         log_opening(run.path, n=report.n, accuracy=report.accuracy)
+    if source is None and not tta:  # of the classifier as it is served
+        write_answers(run.path, part, report, chosen)
     mark = f"of-{other}-{sha256(bytes(Path(source).resolve())).hexdigest()[:6]}" if source is not None else part
     page = run.path / f"evaluation-{mark}.html"
     report = replace(report, notes=(*report.notes, *_overlap(run, chosen, report))) if source is not None else report

@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tellapart.checks.copies import FINDER, CopyPair, find_copies
+import numpy as np
+
+from tellapart.checks.copies import FINDER, CopyPair, confirm, find_copies
+from tellapart.checks.proposals import propose
 from tellapart.data import ImageTable, tie
 from tellapart.errors import BundleError, StorageError
 from tellapart.files import cache_dir, read_json, write_json
-from tellapart.inference.glances import glance_cache, scan
+from tellapart.inference.glances import glance_cache, scan, skim
 from tellapart.progress import Progress, silent
 from tellapart.training import Embedded
 
@@ -22,6 +26,14 @@ def with_copies_tied(table: ImageTable, embedded: Embedded, *, progress: Progres
     """The embedded table with its near copies in one group each (`tie`), so that a split keeps them together."""
     pairs = near_copies(table, embedded, progress=progress)
     return tie(table, ((pair.first, pair.second) for pair in pairs))
+
+
+def with_hashed_copies_tied(table: ImageTable, *, progress: Progress = silent) -> ImageTable:
+    """The readable pictures, their near copies tied as far as hashes find them: what is trained from scratch is not embedded."""
+    seen = skim(table, progress=progress)
+    readable = table.without(seen.failures)
+    pairs = hashed_copies(readable, seen.of(readable), progress=progress)
+    return tie(readable, ((pair.first, pair.second) for pair in pairs))
 
 
 def near_copies(table: ImageTable, embedded: Embedded, *, progress: Progress = silent) -> tuple[CopyPair, ...]:
@@ -40,6 +52,20 @@ def near_copies(table: ImageTable, embedded: Embedded, *, progress: Progress = s
             write_json(path, {"pairs": kept})
     ends = ((*sorted((first[one], first[other])), kind, score) for one, other, kind, score in kept)
     return tuple(CopyPair(low, high, kind, score) for low, high, kind, score in sorted(ends))
+
+
+def hashed_copies(table: ImageTable, glimpses: np.ndarray, *, progress: Progress = silent) -> list[CopyPair]:
+    """The pairs of different contents that are near copies, found without a network: few that are cropped or captioned.
+
+    `glimpses` (N,) of kind `GLIMPSE` are aligned with the table.
+    """
+    proposed = propose(table, glimpses)
+    seen = scan(table.take(np.unique(proposed).tolist()), progress=progress)
+    is_seen = np.array([digest in seen.row_of for digest in table.sha256])
+    proposed = proposed[is_seen[proposed].all(1)]  # without what broke in between
+    rows = np.unique(proposed)
+    pairs = confirm(seen.of(table.take(rows.tolist())), np.searchsorted(rows, proposed), progress=progress)
+    return [replace(pair, first=int(rows[pair.first]), second=int(rows[pair.second])) for pair in pairs]
 
 
 def _key(table: ImageTable, embedded: Embedded) -> str:

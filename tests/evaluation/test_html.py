@@ -108,6 +108,12 @@ def test_each_picture_is_embedded_once(tmp_path: Path) -> None:
     assert set(re.findall(r'class="thumb p\d"[^>]*: (\d+\.jpg)', few)) >= wrong  # the mistakes before the others
 
 
+def test_the_surest_right_answers_are_shown(tmp_path: Path) -> None:
+    report = make_report(tmp_path, ("daisy", "rose"), 12)
+    section = write(report, tmp_path).partition('id="surest"')[2].partition("</section>")[0]
+    assert re.findall(r"A picture of \w+: (\d+\.jpg)", section) == [Path(one.path).name for one in report.most_right()]
+
+
 def test_vanished_and_broken_pictures_show_the_reason(tmp_path: Path) -> None:
     report = make_report(tmp_path, ("daisy", "rose"), 12)
     Path(report.judged[0].path).unlink()

@@ -75,6 +75,7 @@ def test_json_holds_plain_values() -> None:
     assert value["per_class"]["tulip"]["recall"] is None
     assert value["confusion"] == [[1, 1, 0], [0, 2, 1], [0, 0, 0]]
     assert value["most_wrong"][0]["path"] == "d.jpg"
+    assert [one["path"] for one in value["most_right"]][:2] == ["e.jpg", "a.jpg"]
     assert value["failures"] == [{"path": "f.jpg", "reason": "the file is empty (0 bytes)"}]
     assert value["facts"] == {"arch": "lite0"}
     assert value["notes"] == ["chosen inside the training part"]
@@ -110,8 +111,13 @@ def test_unknown_labels_are_named_with_the_nearest() -> None:
     )
 
 
+def test_one_unknown_label_is_said_as_one() -> None:
+    with pytest.raises(DataError, match=r"^1 label of these pictures is not a class of the model: 'roses' \(1 picture; did"):
+        Report.from_predictions([], ["roses"], CLASSES, title="flowers", subject="test pictures")
+
+
 def test_labels_and_predictions_must_pair_up() -> None:
-    with pytest.raises(CallError, match="there are 1 predictions and 2 labels"):
+    with pytest.raises(CallError, match="there is 1 prediction and 2 labels"):
         Report.from_predictions(
             [prediction("a.jpg", (1, 0, 0))], ["daisy", "rose"], CLASSES, title="flowers", subject="test pictures"
         )

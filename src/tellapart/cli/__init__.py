@@ -2,6 +2,6 @@
 
 from tellapart.cli.app import app
 
-from tellapart.cli import drawing, collecting, checking, cleaning, training, using  # isort: skip
+from tellapart.cli import drawing, collecting, checking, cleaning, training, comparing, using  # isort: skip
 
-__all__ = ["app", "checking", "cleaning", "collecting", "drawing", "training", "using"]
+__all__ = ["app", "checking", "cleaning", "collecting", "comparing", "drawing", "training", "using"]

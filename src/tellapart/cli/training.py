@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from tellapart.bars import bars
-from tellapart.cli.app import AnySeed, Json, Seed, app
+from tellapart.cli.app import AnySeed, Json, app
 from tellapart.cli.columns import (
     GroupColumn,
     LabelColumn,
@@ -22,6 +20,7 @@ from tellapart.cli.columns import (
     WeightColumn,
     columns_of,
 )
+from tellapart.cli.recipes import recipe_of, seconds_of
 from tellapart.errors import CallError
 
 
@@ -31,15 +30,44 @@ def train(
         str | None, typer.Argument(metavar="DATA", help="A folder with a folder of pictures per class, a table, pixels, shards.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="RUN", help="A new folder. [default: runs/DATA-1]")] = None,
-    valid: Annotated[float, typer.Option("--valid", help="Part of each class held back to judge on.")] = 0.2,
-    test: Annotated[float, typer.Option("--test", help="Part of each class locked away for `evaluate`.")] = 0.0,
-    arch: Annotated[str, typer.Option("--arch", help="Backbone: the bundled one, or any of timm's.")] = "efficientnet_lite0",
+    budget: Annotated[
+        str | None, typer.Option("--budget", metavar="60s|5m", help="Time for it all; trains the network itself while it lasts.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", help="Of the network itself, after the head. [default: 0, or by --budget]")
+    ] = None,
+    valid: Annotated[float | None, typer.Option("--valid", help="Part of each class to judge on. [default: 0.2]")] = None,
+    test: Annotated[float | None, typer.Option("--test", help="Part of each class locked away for `evaluate`.")] = None,
+    arch: Annotated[
+        str | None, typer.Option("--arch", metavar="NAME", help="The bundled backbone, tutorial_cnn, compact, any of timm's.")
+    ] = None,
     weights: Annotated[
-        str, typer.Option("--weights", metavar="NAME|FILE|none", help="A name of timm's, a .safetensors file, none.")
-    ] = "auto",
-    size: Annotated[int, typer.Option("--size", help="Side of the model's input in px.")] = 224,
-    fit: Annotated[str, typer.Option("--fit", metavar="crop|pad|squish", help="How a picture becomes a square.")] = "crop",
-    balance: Annotated[float, typer.Option("--balance", help="0: classes count as they come; 1: as if equally frequent.")] = 0.0,
+        str | None,
+        typer.Option("--weights", metavar="NAME|FILE|none", help="Of timm's, a .safetensors file; none: scratch."),
+    ] = None,
+    size: Annotated[int | None, typer.Option("--size", help="Side of the model's input in px. [default: 224]")] = None,
+    fit: Annotated[
+        str | None, typer.Option("--fit", metavar="crop|pad|squish", help="How a picture becomes a square. [default: crop]")
+    ] = None,
+    balance: Annotated[
+        float | None, typer.Option("--balance", help="0: classes count as they come; 1: as if equally frequent.")
+    ] = None,
+    tune: Annotated[
+        str | None,
+        typer.Option("--tune", metavar="tail|all", help="What of the network learns. [default: tail on a CPU]"),
+    ] = None,
+    lr: Annotated[float | None, typer.Option("--lr", help="Highest learning rate. [default: found by a sweep]")] = None,
+    batch: Annotated[int | None, typer.Option("--batch", help="Pictures a step.")] = None,
+    optimizer: Annotated[
+        str | None, typer.Option("--optimizer", metavar="NAME", help="adamw, sgd, rmsprop. [default: adamw]")
+    ] = None,
+    augment: Annotated[str | None, typer.Option("--augment", metavar="NAME", help="none, light, default, strong.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any other field of the recipe; may be repeated.")
+    ] = None,
+    recipe_file: Annotated[
+        Path | None, typer.Option("--recipe", metavar="FILE", help="A recipe as JSON; a run's run.json holds one.")
+    ] = None,
     drop: Annotated[list[str] | None, typer.Option("--drop", metavar="CLASS", help="Leave a class out; may be repeated.")] = None,
     edits: Annotated[
         str | None, typer.Option("--edits", metavar="FILE|none", help="The journal of edits. [default: with the pictures]")
@@ -57,25 +85,37 @@ def train(
     weight_column: WeightColumn = None,
     label_sep: LabelSep = None,
     root: Root = None,
-    epochs: Annotated[int, typer.Option("--epochs", help="Of fine-tuning, which this version has not: 0.")] = 0,
-    budget: Annotated[
-        str | None, typer.Option("--budget", metavar="60s|5m", help="Time that fine-tuning may take at most.")
-    ] = None,
     resume: Annotated[Path | None, typer.Option("--resume", metavar="RUN", help="Go on with an unfinished run.")] = None,
-    seed: Seed = 0,
+    seed: Annotated[int | None, typer.Option("--seed", help="Decides all that is drawn. [default: 0]")] = None,
     as_json: Json = False,
 ) -> None:
     """Train a classifier and judge it on pictures that were held back."""
     from tellapart import runs
-    from tellapart.training import Recipe
 
-    _refuse_fine_tuning(epochs, budget)
     if (data is None) == (resume is None):
         raise CallError("give the pictures (tellapart train DATA), or a run to go on with (tellapart train --resume RUN)")
-    recipe = Recipe(arch, weights, size, fit, valid_frac=valid, test_frac=test, balance=balance, seed=seed)
+    recipe = recipe_of(
+        recipe_file,
+        settings or (),
+        budget_s=seconds_of(budget),
+        epochs=epochs,
+        valid_frac=valid,
+        test_frac=test,
+        arch=arch,
+        weights=weights,
+        size=size,
+        fit=fit,
+        balance=balance,
+        tune=tune,
+        lr=lr,
+        batch=batch,
+        optimizer=optimizer,
+        augment=augment,
+        seed=seed,
+    )
     columns = columns_of(path_column, label_column, split_column, group_column, weight_column, label_sep, root)
     others = (out, drop, edits, split_like, allow_leaks, columns != columns_of())
-    if resume is not None and (recipe != Recipe() or any(others)):
+    if resume is not None and (recipe != recipe_of(None, ()) or any(others)):
         raise CallError("a resumed run keeps the choices that it was started with; leave the other options out")
     with bars() as progress:
         if resume is not None:
@@ -99,6 +139,9 @@ def train(
 def evaluate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
     data: Annotated[Path | None, typer.Argument(metavar="[DATA]", help="Other labelled pictures.")] = None,
+    tta: Annotated[
+        bool, typer.Option("--tta", help="Answer by the mean over views of each picture; say its cost and gain.")
+    ] = False,
     edits: Annotated[
         str | None, typer.Option("--edits", metavar="FILE|none", help="Of the other pictures. [default: the journal with them]")
     ] = None,
@@ -119,19 +162,8 @@ def evaluate(
     if data is None and (edits is not None or columns != columns_of()):
         raise CallError("columns and edits are chosen for other pictures: tellapart evaluate RUN DATA --label-column ...")
     with bars() as progress:
-        judged = evaluations.evaluate(runs.Run.load(run), data, columns=columns, edits=edits, progress=progress)
+        judged = evaluations.evaluate(runs.Run.load(run), data, columns=columns, edits=edits, tta=tta, progress=progress)
     print(json.dumps(judged.to_json()) if as_json else judged.text())
-
-
-def _refuse_fine_tuning(epochs: int, budget: str | None) -> None:
-    if epochs:
-        raise CallError(f"--epochs {epochs}: this version trains the head on frozen features only; leave --epochs out")
-    if budget is not None and not re.fullmatch(r"\d+(\.\d+)?[smh]?", budget):
-        raise CallError(f"--budget {budget!r} is no time; give seconds, minutes or hours: 90s, 5m, 1h")
-    if budget is not None:
-        print(
-            f"budget {budget}: it bounds fine-tuning, which this version does not do; only the head is trained", file=sys.stderr
-        )
 
 
 def _train_text(facts: dict[str, Any], summary: str) -> str:
@@ -139,6 +171,7 @@ def _train_text(facts: dict[str, Any], summary: str) -> str:
         summary,
         f"{facts['counts']}: {facts['n_train']} to train on, {facts['n_valid']} to judge on, {facts['n_test']} locked away",
         *(f"note: {note}" for note in (*facts["notes"], *facts["warnings"])),
+        *([facts["continuity"]["text"]] if facts["continuity"] else []),
         f"{facts['seconds']['total']:.1f} s; {facts['n_cached']} pictures' features came from the cache",
         f"report:  {facts['report']}",
         f"predict: tellapart predict {facts['run']} PICTURES...",

@@ -25,6 +25,7 @@ def predict(
     run: RunFolder,
     paths: Annotated[list[str], typer.Argument(metavar="PATHS...", help="Pictures, folders of them, or globs.")],
     out: Annotated[Path | None, typer.Option("--out", help="Write the predictions to this CSV file.")] = None,
+    tta: Annotated[bool, typer.Option("--tta", help="Answer by the mean over views of each picture: twice the time.")] = False,
     _seed: AnySeed = 0,
     as_json: Json = False,
 ) -> None:
@@ -40,7 +41,7 @@ def predict(
     n_failed = 0
     rows_are_seen = sys.stdout.isatty() and out is None
     with bars(wanted=not rows_are_seen) as progress:
-        predictions: Iterable[Prediction] = _counted(classifier.predict_many(pictures), len(pictures), progress)
+        predictions: Iterable[Prediction] = _counted(classifier.predict_many(pictures, tta=tta), len(pictures), progress)
         if out is not None:
             predictions = write_csv(out, predictions, classifier.classes)
         for one in predictions:

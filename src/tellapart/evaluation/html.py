@@ -21,7 +21,7 @@ from tellapart.files import write_atomically
 from tellapart.pages import DENSITY, Thumbnails, open_thumbnails, page_environment
 from tellapart.progress import Progress, silent
 
-N_SHOWN = 24  # pictures under "most certain mistakes" and "least certain"; fills rows of 2, 3, 4, 6 and 8
+N_SHOWN = 24  # pictures in each list ("most certain mistakes" and its like); fills rows of 2, 3, 4, 6 and 8
 MATRIX_MAX_CLASSES = 30  # more cells than a page is wide; then the confused pairs are listed instead
 N_PAIRS = 40  # pairs in that list
 N_CLASS_ROWS = 40  # classes on open display; the rest unfold
@@ -86,6 +86,7 @@ def render(report: Report, thumbnails: Thumbnails, *, thumbnail_px: int = 112) -
             has_matrix=len(report.classes) <= MATRIX_MAX_CLASSES,
             pairs=report.confused_pairs(N_PAIRS),
             most_wrong=[_tile(one, thumbnails) for one in report.most_wrong(N_SHOWN)],
+            most_right=[_tile(one, thumbnails) for one in report.most_right(N_SHOWN)],
             least_certain=[_tile(one, thumbnails) for one in report.least_certain(N_SHOWN)],
             weakest_first=_weakest_first(report),
             mean_probability=sum(one.probability for one in report.judged) / report.n if report.n else None,
@@ -113,11 +114,11 @@ def _weakest_first(report: Report) -> list[tuple[str, ClassScore]]:
 
 
 def _worth_embedding(report: Report, n_max: int) -> list[str]:
-    """Paths without repetition: what the two lists show, then the other mistakes, then right answers, each pair in turn."""
+    """Paths without repetition: what the three lists show, then the other mistakes, then right answers, each pair in turn."""
     cells = _by_cell(report)
     wrong = _in_turn(pictures for (label, predicted), pictures in cells.items() if label != predicted)
     right = _in_turn(pictures for (label, predicted), pictures in cells.items() if label == predicted)
-    ordered = chain(report.most_wrong(N_SHOWN), report.least_certain(N_SHOWN), wrong, right)
+    ordered = chain(report.most_wrong(N_SHOWN), report.least_certain(N_SHOWN), report.most_right(N_SHOWN), wrong, right)
     return list(dict.fromkeys(one.path for one in ordered))[:n_max]
 
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from tellapart.data import ImageTable
-from tellapart.evaluation.report import Report
+from tellapart.evaluation.report import Report, percent
+from tellapart.evaluation.significance import paired_difference
 from tellapart.inference import Classifier, Prediction
 from tellapart.progress import Progress, silent
+
+TTA_FACT = "Test-time augmentation"
+
+VIEWS_FACT = "Test-time augmentation"
+NO_VIEWS = "none: mirroring changes what these pictures show"
 
 
 def judge(
@@ -18,21 +26,50 @@ def judge(
     subject: str,
     facts: Mapping[str, str] | None = None,
     notes: Sequence[str] = (),
+    tta: bool | Sequence[str] = False,
     progress: Progress = silent,
 ) -> Report:
     """The report on the table's pictures; `facts` are added to what the bundle says of itself.
 
+    With `tta` every answer is the mean over views of its picture, as `Classifier.predict_many` has it; the pictures are judged
+    without as well, and the facts say what the views cost and gain.
     Raises DataError for labels that the classifier does not know. Unreadable pictures are the report's failures.
     """
 
-    def predicted() -> Iterator[Prediction]:
-        for done, prediction in enumerate(classifier.predict_many(table.paths), start=1):
-            progress("judging", done, len(table))
-            yield prediction
-
     facts = model_facts(classifier) | dict(facts or {})
     labels, classes = table.labels, classifier.classes
-    return Report.from_predictions(predicted(), labels, classes, title=title, subject=subject, facts=facts, notes=notes)
+
+    def judged(views: Sequence[str], facts: Mapping[str, str]) -> Report:
+        predictions = _predicted(classifier, table, views, progress)
+        return Report.from_predictions(predictions, labels, classes, title=title, subject=subject, facts=facts, notes=notes)
+
+    views, plain_views = classifier.views(tta), classifier.views(False)
+    if views == plain_views:
+        return judged(views, facts | {VIEWS_FACT: NO_VIEWS} if tta is True else facts)
+    list(classifier.predict_many(table.paths[:1]))  # compiles the network, which is no cost of either
+    begun = time.perf_counter()
+    plain = judged(plain_views, facts)
+    between = time.perf_counter()
+    varied = judged(views, facts)
+    seconds = between - begun, time.perf_counter() - between
+    return replace(varied, facts={**varied.facts, TTA_FACT: _views_fact(views, plain, varied, seconds)})
+
+
+def _predicted(classifier: Classifier, table: ImageTable, views: Sequence[str], progress: Progress) -> Iterator[Prediction]:
+    what = "judging" if len(views) == 1 else f"judging {len(views)} views"
+    for done, prediction in enumerate(classifier.predict_many(table.paths, tta=views), start=1):
+        progress(what, done, len(table))
+        yield prediction
+
+
+def _views_fact(views: Sequence[str], plain: Report, varied: Report, seconds: tuple[float, float]) -> str:
+    """What the views cost and gain, in one sentence; both reports are on the same pictures in the same order."""
+    names = ", ".join(name.replace("_", " ") for name in views)
+    cost = f"{seconds[1]:.1f} s in place of {seconds[0]:.1f} s"
+    rights = [(before.right, after.right) for before, after in zip(plain.judged, varied.judged, strict=True)]
+    difference = paired_difference(rights.count((False, True)), rights.count((True, False)), len(rights))
+    gain = f"{percent(varied.accuracy)} right in place of {percent(plain.accuracy)}; {difference.verdict}"
+    return f"mean of {len(views)} views ({names}): {gain}; {cost}"
 
 
 def model_facts(classifier: Classifier) -> dict[str, str]:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from tellapart.errors import CallError, DataError
 from tellapart.evaluation import metrics
 from tellapart.evaluation.metrics import ClassScore, Floats, Ints, ReliabilityBin
+from tellapart.words import counted
 
 if TYPE_CHECKING:
     from tellapart.inference import Prediction
@@ -177,8 +178,7 @@ class Report:
     @property
     def counts(self) -> str:
         """What came in and what became of it, in one sentence."""
-        n_in = self.n + len(self.failures)
-        return f"{n_in} picture{'' if n_in == 1 else 's'} = {self.n} judged + {len(self.failures)} unreadable"
+        return f"{counted(self.n + len(self.failures), 'picture')} = {self.n} judged + {len(self.failures)} unreadable"
 
     def most_wrong(self, n: int = N_LISTED) -> tuple[Judged, ...]:
         """The wrong answers, the most certain first."""
@@ -232,6 +232,7 @@ class Report:
             "per_class": {name: asdict(score) for name, score in self.per_class.items()},
             "confusion": self.confusion.tolist(),
             "most_wrong": [asdict(one) for one in self.most_wrong()],
+            "most_right": [asdict(one) for one in self.most_right()],
             "least_certain": [asdict(one) for one in self.least_certain()],
             "failures": [{"path": path, "reason": reason} for path, reason in self.failures],
             "facts": dict(self.facts),
@@ -271,7 +272,8 @@ def percent_range(interval: tuple[float, float]) -> str:
 def _paired(predictions: Iterable[Prediction], labels: Sequence[str]) -> list[tuple[Prediction, str]]:
     found = list(predictions)
     if len(found) != len(labels):
-        raise CallError(f"each prediction needs one label, but there are {len(found)} predictions and {len(labels)} labels")
+        there = f"{counted(len(found), 'prediction')} and {counted(len(labels), 'label')}"
+        raise CallError(f"each prediction needs one label, but there {'is' if len(found) == 1 else 'are'} {there}")
     return list(zip(found, labels, strict=True))
 
 
@@ -299,8 +301,9 @@ def _refuse_unknown_labels(labels: Iterable[str], classes: Sequence[str]) -> Non
         return
     named = "; ".join(_suggest(label, n, classes) for label, n in unknown[:UNKNOWN_LABELS_NAMED])
     more = f"; and {len(unknown) - UNKNOWN_LABELS_NAMED} more" if len(unknown) > UNKNOWN_LABELS_NAMED else ""
+    verb = "is not a class" if len(unknown) == 1 else "are not classes"
     raise DataError(
-        f"{len(unknown)} label{'' if len(unknown) == 1 else 's'} of these pictures are not classes of the model: {named}{more}. "
+        f"{counted(len(unknown), 'label')} of these pictures {verb} of the model: {named}{more}. "
         "Rename or leave out these pictures, or train with them."
     )
 
@@ -308,7 +311,7 @@ def _refuse_unknown_labels(labels: Iterable[str], classes: Sequence[str]) -> Non
 def _suggest(label: str, n: int, classes: Sequence[str]) -> str:
     near = difflib.get_close_matches(label, classes, n=1)
     hint = f"did you mean {near[0]!r}?" if near else "nothing is named alike"
-    return f"{label!r} ({n} picture{'' if n == 1 else 's'}; {hint})"
+    return f"{label!r} ({counted(n, 'picture')}; {hint})"
 
 
 def _card(report: Report) -> str:
@@ -316,7 +319,7 @@ def _card(report: Report) -> str:
     weakest = sorted(report.per_class.items(), key=lambda item: (item[1].f1 is None, item[1].f1 or 0.0))
     rows = "".join(_card_row(name, score) for name, score in weakest[:N_CARD_ROWS])
     n_more = len(weakest) - N_CARD_ROWS
-    more = f"<div style='opacity:.7'>and {n_more} more classes</div>" if n_more > 0 else ""
+    more = f"<div style='opacity:.7'>and {counted(n_more, 'more class', 'more classes')}</div>" if n_more > 0 else ""
     head = "".join(f"<th style='{FIGURE_STYLE}'>{name}</th>" for name in ("precision", "recall", "F1", "n"))
     return (
         "<div style='max-width:36em;line-height:1.4'>"

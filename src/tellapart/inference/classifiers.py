@@ -106,8 +106,8 @@ class Classifier:
             yield self._prediction(names.pop(0), result)
 
     def views(self, tta: bool | Sequence[str]) -> tuple[str, ...]:
-        """The views that predictions with this `tta` are the mean of: of True as it is and mirrored, unless mirroring changes
-        what the pictures of this classifier show; or those named (see `tellapart.inference.tta`).
+        """The views that predictions with this `tta` are the mean of: of True as it is and mirrored, but as it is alone where
+        mirroring changes what the pictures of this classifier show; or those named (see `tellapart.inference.tta`).
         """
         return choose_views(tta, left_out=self.manifest.figures.get(LEFT_OUT, ()))
 

@@ -28,23 +28,22 @@ View = Callable[[np.ndarray], np.ndarray]  # (n, side, side, 3) uint8 -> the sam
 VIEWS: dict[str, View] = {
     "as_is": lambda pixels: pixels,
     "mirrored": lambda pixels: np.ascontiguousarray(pixels[:, :, ::-1]),
-    "middle": lambda pixels: crop(pixels, 0.5, 0.5),
     "top_left": lambda pixels: crop(pixels, 0, 0),
     "top_right": lambda pixels: crop(pixels, 0, 1),
     "bottom_left": lambda pixels: crop(pixels, 1, 0),
     "bottom_right": lambda pixels: crop(pixels, 1, 1),
 }
+# With the frozen head, on 550 flowers: mirrored 95.5 % right in place of 94.9 %, these 94.9 % for six times the work.
 CROPS = ("as_is", "mirrored", "top_left", "top_right", "bottom_left", "bottom_right")
 
 
 def choose_views(tta: bool | Sequence[str], *, left_out: Collection[str] = ()) -> tuple[str, ...]:
-    """The names of the views: of True as it is and mirrored, or its middle where mirroring ("flip") is in `left_out`.
+    """The names of the views: of True as it is and mirrored, but where "flip" is in `left_out` as it is alone.
 
     Raises CallError for a view that there is not, and for no view at all.
     """
     if isinstance(tta, bool):
-        other = "middle" if "flip" in left_out else "mirrored"
-        return ("as_is", other) if tta else ("as_is",)
+        return ("as_is", "mirrored") if tta and "flip" not in left_out else ("as_is",)
     for name in tta:
         if name not in VIEWS:
             raise unknown_name("view", name, VIEWS)

@@ -8,13 +8,14 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tellapart.pages.texts import filename, shown
+from tellapart.words import counted
 
 SHARED = Path(__file__).parent / "templates"  # base.css and macros.html.j2
 
 
 @cache
 def page_environment(folder: Path) -> Environment:
-    """For the templates of `folder` and the shared ones, with the filters `shown` and `filename`."""
+    """For the templates of `folder` and the shared ones, with the filters `shown`, `filename` and `counted`."""
     environment = Environment(
         loader=FileSystemLoader([folder, SHARED]),
         autoescape=True,
@@ -22,5 +23,5 @@ def page_environment(folder: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"shown": shown, "filename": filename}
+    environment.filters |= {"shown": shown, "filename": filename, "counted": counted}
     return environment

@@ -13,7 +13,7 @@ class Clock:
     """Seconds by stage, and since it was made."""
 
     def __init__(self) -> None:
-        self._start = time.perf_counter()
+        self._start, self._began = time.perf_counter(), time.monotonic()
         self._spent: dict[str, float] = {}
 
     @contextmanager
@@ -22,6 +22,10 @@ class Clock:
         yield
         give_back()  # so that what one stage freed is not held beside what the next one needs
         self._spent[stage] = time.perf_counter() - start
+
+    def deadline(self, budget_s: float | None) -> float | None:
+        """When a budget is over, in time.monotonic()."""
+        return None if budget_s is None else self._began + budget_s
 
     def seconds(self) -> dict[str, float]:
         spent = {"total": time.perf_counter() - self._start, **self._spent}

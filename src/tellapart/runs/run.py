@@ -24,6 +24,7 @@ TABLE_FILE = "pictures.csv"
 FOLDS_FILE = "fold_probabilities.safetensors"
 PAGE_FILE = "report.html"
 NOTE_VALID = "The head's penalty was chosen by cross-validation inside the training part; nothing was chosen on these pictures."
+NOTE_TRAINED = "Which epoch's network is kept was chosen on these pictures, so their accuracy flatters it a little."
 NOTE_TEST = "These pictures were locked away from the training."
 
 
@@ -60,7 +61,14 @@ class Run:
     def report(self) -> Report:
         """How the classifier does on the validation pictures, computed through its bundle."""
         files, notes = self.facts["counts"], self.facts.get("notes", ())
-        return self.judged or judge_valid(self.classifier, self.table, files, notes, title=self.path.name)
+        return self.judged or judge_valid(
+            self.classifier, self.table, files, notes, title=self.path.name, is_trained=self.is_trained
+        )
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether more than a head was trained."""
+        return bool(self.facts.get("epochs"))
 
     @property
     def page(self) -> Path:
@@ -82,6 +90,8 @@ class Run:
             "report": str(self.page),
             **{name: self.facts[name] for name in shown},
             "notes": self.facts.get("notes", []),  # runs of 0.1 have none
+            "epochs": self.facts.get("epochs", []),
+            "continuity": self.facts.get("continuity"),
         }
 
     def _repr_html_(self) -> str:
@@ -89,22 +99,29 @@ class Run:
 
 
 def judge_valid(
-    classifier: Classifier, whole: ImageTable, files: str, notes: Sequence[str], *, title: str, progress: Progress = silent
+    classifier: Classifier,
+    whole: ImageTable,
+    files: str,
+    notes: Sequence[str],
+    *,
+    title: str,
+    is_trained: bool,
+    progress: Progress = silent,
 ) -> Report:
     """The report on the validation pictures; `files` says where every file went, `notes` how they were read and split."""
     n_of = {name: whole.splits.count(name) for name in ("train", "valid", "test")}
     split = f"{n_of['train']:,} to train on, {n_of['valid']:,} to judge on, {n_of['test']:,} locked away"
     valid, subject, facts = whole.in_split("valid"), "validation pictures", {"Files": files, "Split": split}
-    notes = (*part_notes(whole, "valid"), *notes)
+    notes = (*part_notes(whole, "valid", is_trained=is_trained), *notes)
     return judge(classifier, valid, title=title, subject=subject, facts=facts, notes=notes, progress=progress)
 
 
-def part_notes(table: ImageTable, part: str) -> tuple[str, ...]:
+def part_notes(table: ImageTable, part: str, *, is_trained: bool) -> tuple[str, ...]:
     """What a reader of figures on a held-back part must know: how far it was held back."""
     leaks = [leak.text() for leak in find_split_leaks(table) if (leak.part, leak.held) == ("train", part)]
     if leaks:
         return (f"{leaks[0]}, and were trained on, as asked: of these the accuracy says nothing.",)
-    return (NOTE_TEST if part == "test" else NOTE_VALID,)
+    return (NOTE_TEST if part == "test" else NOTE_TRAINED if is_trained else NOTE_VALID,)
 
 
 def refuse_other(folder: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,14 +16,18 @@ from safetensors.numpy import save
 from tellapart.checks.balance import training_warnings
 from tellapart.data import ImageTable
 from tellapart.errors import CallError, DataError
+from tellapart.evaluation.answers import Answers, read_answers, write_answers
+from tellapart.evaluation.continuity import Continuity, compare_classes
 from tellapart.files import write_atomically, write_json
-from tellapart.grouping import with_copies_tied
+from tellapart.grouping import with_copies_tied, with_hashed_copies_tied
 from tellapart.inference.classifiers import BUNDLE, RUN_FILE
 from tellapart.inference.runtimes import embedding_library, runtime_library
 from tellapart.progress import Progress, silent
+from tellapart.runs import networks
 from tellapart.runs.choices import Choices
 from tellapart.runs.clock import Clock
 from tellapart.runs.folders import forget, next_folder, refuse_used_run
+from tellapart.runs.networks import Course
 from tellapart.runs.run import (
     FOLDS_FILE,
     FORMAT,
@@ -34,7 +40,7 @@ from tellapart.runs.run import (
     write_report,
 )
 from tellapart.sources import GUESSED, Columns
-from tellapart.training import Embedded, Recipe, embed_table, fit_classifier
+from tellapart.training import Fitted, Recipe, embed_table, fit_classifier
 from tellapart.training.backbones import get_backbone
 from tellapart.words import counted
 
@@ -68,8 +74,10 @@ def train(
     with clock.of("read"):
         table = choices.read(source, progress)
         choices.split(table, recipe)  # what cannot be split is said before there is a folder
-    with clock.of("backbone"):
-        get_backbone(recipe)  # kept for the embedding; what is wrong with it is said before there is a folder
+    networks.refuse_missing(recipe)
+    if not recipe.is_from_scratch:
+        with clock.of("backbone"):
+            get_backbone(recipe)  # kept for the embedding; what is wrong with it is said before there is a folder
     folder = Path(out) if out is not None else next_folder(source)
     begun = {
         "format": FORMAT,
@@ -102,55 +110,114 @@ def resume(path: str | Path, *, progress: Progress = silent) -> Run:
     return _train_into(folder, table, Recipe.from_json(begun["recipe"]), choices, begun, clock, progress)
 
 
+@dataclass(frozen=True)
+class _Trained:
+    """A classifier before it is written, the pictures with their splits, and what is to be told of the way there."""
+
+    fitted: Fitted
+    whole: ImageTable
+    embedding: dict[str, Any]  # the facts "runtime" and "n_cached"
+    warnings: tuple[str, ...] = ()
+    course: Course = field(default_factory=Course)
+
+
 def _train_into(
-    folder: Path,
-    table: ImageTable,
-    recipe: Recipe,
-    choices: Choices,
-    begun: dict[str, Any],
-    clock: Clock,
-    progress: Progress,
+    folder: Path, table: ImageTable, recipe: Recipe, choices: Choices, begun: dict[str, Any], clock: Clock, progress: Progress
 ) -> Run:
-    with clock.of("embed"):
-        embedded = embed_table(table, recipe, progress=progress)  # a test part too: its copies in the training must be known
-    with clock.of("split"):
-        whole = _split_readable(table, embedded, choices, recipe, progress)
-    with clock.of("head"):
-        training, backbone = whole.in_split("train"), embedded.backbone
-        facts_of_embedding = {"runtime": embedded.features.runtime, "n_cached": embedded.features.n_cached}
-        warnings = [*filter(None, [embedded.features.warning]), *training_warnings(whole)]
-        features = embedded.features.floats(training)
-        del embedded  # half precision makes room for single
-        fitted = fit_classifier(features, training, backbone, recipe)
-        del features  # and that for the judging
+    way = _from_scratch if recipe.is_from_scratch else _by_transfer
+    trained = way(table, recipe, choices, clock, folder, progress)
+    whole = trained.whole
+    with clock.of("bundle"):
         from tellapart.training.bundles import write_bundle  # imports onnx, as `_import_ahead` did meanwhile
 
-        classifier = write_bundle(fitted, folder / BUNDLE)
+        classifier = write_bundle(trained.fitted, folder / BUNDLE)
     with clock.of("evaluate"):
-        report = judge_valid(classifier, whole, whole.account(), whole.notes, title=folder.name, progress=progress)
+        notes = (*whole.notes, *trained.course.notes)
+        report = judge_valid(
+            classifier,
+            whole,
+            whole.account(),
+            notes,
+            title=folder.name,
+            is_trained=bool(trained.course.history),
+            progress=progress,
+        )
+        answers = write_answers(folder, "valid", report, whole.in_split("valid"))
+        continuity = _continuity(choices, answers)
     with clock.of("report"):
         write_report(report, folder / PAGE_FILE, progress)
+        networks.write_page(trained.course, folder)
     write_atomically(folder / TABLE_FILE, whole.to_csv().encode(errors="surrogateescape"))
-    write_atomically(folder / FOLDS_FILE, save({"probabilities": fitted.head.fold_probabilities}))
+    write_atomically(folder / FOLDS_FILE, save({"probabilities": trained.fitted.head.fold_probabilities}))
     facts = begun | {
         "state": "finished",
         "counts": whole.account(),
         "skipped": [{"path": skip.path, "reason": skip.reason} for skip in whole.skipped],
         "seconds": clock.seconds(),
-        **facts_of_embedding,
-        "warnings": warnings,
-        "notes": list(whole.notes),
+        **trained.embedding,
+        "warnings": [*trained.warnings, *training_warnings(whole)],
+        "notes": list(notes),
+        **trained.course.to_json(),
+        **({"continuity": continuity.to_json() | {"text": continuity.text()}} if continuity else {}),
     }
     write_json(folder / RUN_FILE, facts)  # last: until now the folder is marked unfinished
+    networks.tidy(folder)
     return Run(folder, recipe, whole, facts, classifier, report)
 
 
-def _split_readable(table: ImageTable, embedded: Embedded, choices: Choices, recipe: Recipe, progress: Progress) -> ImageTable:
+def _continuity(choices: Choices, after: Answers) -> Continuity | None:
+    """What became of the classes of the run whose split was kept."""
+    if choices.split_like is None:
+        return None
+    earlier = Run.load(choices.split_like)
+    before = read_answers(earlier.path, "valid") or Answers.of(earlier.report, earlier.table.in_split("valid"))
+    return compare_classes(before, after)
+
+
+def _by_transfer(table: ImageTable, recipe: Recipe, choices: Choices, clock: Clock, folder: Path, progress: Progress) -> _Trained:
+    """A head on the features of a frozen backbone; then, where the recipe asks for it, the network below it."""
+    with clock.of("embed"):
+        embedded = embed_table(table, recipe, progress=progress)  # a test part too: its copies in the training must be known
+    with clock.of("split"):
+        failures = embedded.features.failures
+        tied = partial(with_copies_tied, table.without(failures), embedded, progress=progress)
+        whole = _split(table, tied, failures, choices, recipe)
+    with clock.of("head"):
+        training, backbone = whole.in_split("train"), embedded.backbone
+        embedding = {"runtime": embedded.features.runtime, "n_cached": embedded.features.n_cached}
+        warnings = tuple(filter(None, [embedded.features.warning]))
+        features = embedded.features.floats(training)
+        del embedded, tied  # half precision makes room for single
+        fitted = fit_classifier(features, training, backbone, recipe)
+        del features  # and that for what follows
+    if not recipe.trains_network:
+        return _Trained(fitted, whole, embedding, warnings)
+    with clock.of("tune"):
+        deadline = clock.deadline(recipe.budget_s)
+        fitted, course = networks.tune(fitted, whole, recipe, deadline=deadline, folder=folder, progress=progress)
+    return _Trained(fitted, whole, embedding, warnings, course)
+
+
+def _from_scratch(
+    table: ImageTable, recipe: Recipe, choices: Choices, clock: Clock, folder: Path, progress: Progress
+) -> _Trained:
+    """A network that begins with random weights."""
+    with clock.of("split"):
+        readable = with_hashed_copies_tied(table, progress=progress)
+        failures = {skip.sha256: skip.reason for skip in readable.skipped[len(table.skipped) :]}
+        whole = _split(table, lambda: readable, failures, choices, recipe)
+    with clock.of("tune"):
+        deadline = clock.deadline(recipe.budget_s)
+        fitted, course = networks.begin(whole, recipe, deadline=deadline, folder=folder, progress=progress)
+    return _Trained(fitted, whole, {"runtime": "", "n_cached": 0}, (), course)
+
+
+def _split(
+    table: ImageTable, tied: Callable[[], ImageTable], failures: Mapping[str, str], choices: Choices, recipe: Recipe
+) -> ImageTable:
     """The readable pictures with their splits, near copies together; raises DataError where too little is left."""
-    failures = embedded.features.failures
     try:
-        tied = with_copies_tied(table.without(failures), embedded, progress=progress)
-        left = choices.split(tied, recipe)
+        left = choices.split(tied(), recipe)
     except DataError as error:
         unread = f" ({counted(len(failures), 'file')} cannot be read as pictures.)" if failures else ""
         raise DataError(f"{error}{unread}") from error

@@ -82,14 +82,14 @@ class GraphWriter:
         start, end, axes = (self.weight(np.array(pair, np.int64)) for pair in ((margin,) * 2, (side - margin,) * 2, (2, 3)))
         return self.node("Slice", [x, start, end, axes])
 
-    def finished(self, outputs: dict[str, tuple[str, int]]) -> onnx.ModelProto:
-        """The model with these outputs: name -> (node that makes it, its width); all (N, width) float32."""
+    def finished(self, outputs: dict[str, tuple[str, tuple[int, ...]]]) -> onnx.ModelProto:
+        """The model with these outputs: name -> (node that makes it, its shape without the batch axis); all float32."""
         # Renamed rather than copied by an Identity node: OpenVINO would then know the output by either name.
         public = {made_by: name for name, (made_by, _) in outputs.items()}
         for node in self.nodes:
             node.input[:] = [public.get(name, name) for name in node.input]
             node.output[:] = [public.get(name, name) for name in node.output]
-        infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", width]) for name, (_, width) in outputs.items()]
+        infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *shape]) for name, (_, shape) in outputs.items()]
         graph = helper.make_graph(self.nodes, "tellapart", self.inputs, infos, self.weights)
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
 

@@ -48,42 +48,70 @@ def lite0_graph(weights: Mapping[str, np.ndarray], side_px: int) -> onnx.ModelPr
     deviation, and the mean of the innermost positions (192 each). Batch normalisation is folded into the convolutions.
     """
     graph = GraphWriter()
-    x = graph.normalised_pixels(side_px, mean=PIXEL_MEAN, std=PIXEL_STD)
-    x = graph.relu6(graph.conv(x, *_folded(weights, "_conv_stem", "_bn0"), stride=2))
-    middle, block = x, 0
-    for number, stage in enumerate(STAGES):
-        for repeat in range(stage.repeats):
-            x = _block(graph, x, weights, f"_blocks.{block}", stage, stride=stage.stride if repeat == 0 else 1)
-            block += 1
-        if number == MIDDLE_STAGE:
-            middle = x
-    last = graph.relu6(graph.conv(x, *_folded(weights, "_conv_head", "_bn1")))
+    x = _begin(graph, weights, side_px)
+    middle = _stages(graph, x, weights, 0, MIDDLE_STAGE + 1)
+    x = _stages(graph, middle, weights, MIDDLE_STAGE + 1, len(STAGES))
+    last = graph.relu6(graph.conv(x, *folded(weights, "_conv_head", "_bn1")))
     innermost = graph.mean(graph.innermost(middle, -(-side_px // SHRINKING)))
     parts = [graph.mean(last), graph.maximum(last), graph.mean(middle), graph.deviation(middle), innermost]
-    return graph.finished({"features": (graph.concat(parts), sum(lite0_blocks(weights)))})
+    return graph.finished({"features": (graph.concat(parts), (sum(lite0_blocks(weights)),))})
+
+
+def stem_graph(weights: Mapping[str, np.ndarray], side_px: int, *, boundary: int) -> onnx.ModelProto:
+    """The first `boundary` stages alone: `pixels` (N, side, side, 3) uint8 -> `activations` (N, C, s, s) float32."""
+    graph = GraphWriter()
+    x = _stages(graph, _begin(graph, weights, side_px), weights, 0, boundary)
+    n_channels = len(weights[f"{stage_blocks(boundary - 1)[-1]}._bn2.weight"])
+    side = side_before(boundary, 0, side_px)
+    return graph.finished({"activations": (x, (n_channels, side, side))})
+
+
+def stage_blocks(stage: int) -> list[str]:
+    """The names of a stage's blocks in the checkpoint."""
+    first = sum(before.repeats for before in STAGES[:stage])
+    return [f"_blocks.{first + repeat}" for repeat in range(STAGES[stage].repeats)]
+
+
+def side_before(stage: int, repeat: int, side_px: int) -> int:
+    """The side of the maps that enter a stage's block."""
+    strides = [2, *(before.stride for before in STAGES[:stage]), *([STAGES[stage].stride] if repeat else [])]
+    for stride in strides:
+        side_px = -(-side_px // stride)
+    return side_px
 
 
 def lite0_blocks(weights: Mapping[str, np.ndarray]) -> tuple[int, ...]:
     """The widths of the five parts of the features."""
-    last_block = sum(stage.repeats for stage in STAGES[: MIDDLE_STAGE + 1]) - 1
-    n_last, n_middle = len(weights["_bn1.weight"]), len(weights[f"_blocks.{last_block}._bn2.weight"])
+    n_last, n_middle = len(weights["_bn1.weight"]), len(weights[f"{stage_blocks(MIDDLE_STAGE)[-1]}._bn2.weight"])
     return n_last, n_last, n_middle, n_middle, n_middle
+
+
+def _begin(graph: GraphWriter, weights: Mapping[str, np.ndarray], side_px: int) -> str:
+    x = graph.normalised_pixels(side_px, mean=PIXEL_MEAN, std=PIXEL_STD)
+    return graph.relu6(graph.conv(x, *folded(weights, "_conv_stem", "_bn0"), stride=2))
+
+
+def _stages(graph: GraphWriter, x: str, weights: Mapping[str, np.ndarray], start: int, stop: int) -> str:
+    for number in range(start, stop):
+        for repeat, name in enumerate(stage_blocks(number)):
+            x = _block(graph, x, weights, name, STAGES[number], stride=STAGES[number].stride if repeat == 0 else 1)
+    return x
 
 
 def _block(graph: GraphWriter, x: str, weights: Mapping[str, np.ndarray], name: str, stage: Stage, *, stride: int) -> str:
     """An inverted residual: widen, filter each channel, narrow; the input is added where the shape stays."""
     h = x
     if stage.expand > 1:
-        h = graph.relu6(graph.conv(h, *_folded(weights, f"{name}._expand_conv", f"{name}._bn0")))
-    kernel, bias = _folded(weights, f"{name}._depthwise_conv", f"{name}._bn1")
+        h = graph.relu6(graph.conv(h, *folded(weights, f"{name}._expand_conv", f"{name}._bn0")))
+    kernel, bias = folded(weights, f"{name}._depthwise_conv", f"{name}._bn1")
     h = graph.relu6(graph.conv(h, kernel, bias, stride=stride, groups=len(kernel)))
-    kernel, bias = _folded(weights, f"{name}._project_conv", f"{name}._bn2")
+    kernel, bias = folded(weights, f"{name}._project_conv", f"{name}._bn2")
     h = graph.conv(h, kernel, bias)
     n_in = weights[f"{name}._expand_conv.weight"].shape[1] if stage.expand > 1 else None
     return graph.add(x, h) if stride == 1 and n_in == len(kernel) else h
 
 
-def _folded(weights: Mapping[str, np.ndarray], conv: str, norm: str) -> tuple[np.ndarray, np.ndarray]:
+def folded(weights: Mapping[str, np.ndarray], conv: str, norm: str) -> tuple[np.ndarray, np.ndarray]:
     """Kernel (out, in, k, k) and bias (out,) of a convolution with its batch normalisation inside."""
     gain = weights[f"{norm}.weight"] / np.sqrt(weights[f"{norm}.running_var"] + BN_EPSILON)
     kernel = weights[f"{conv}.weight"] * gain[:, None, None, None]

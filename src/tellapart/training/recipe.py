@@ -11,6 +11,7 @@ from tellapart.images import Fit
 
 DEFAULT_ARCH = "efficientnet_lite0"
 DEFAULT_SIDE_PX = 224
+OWN_NETWORKS = ("compact", "tutorial_cnn")  # of ours, always trained from scratch
 
 CHOICES = {
     "tune": ("auto", "tail", "all"),
@@ -109,11 +110,24 @@ class Recipe:
             if (value := getattr(self, name)) not in known:
                 raise unknown_name(name, str(value), known)
         Fit(self.side_px, self.fit)  # raises CallError for a side or a fit that is not possible
+        if self.arch in OWN_NETWORKS and self.epochs == 0:
+            raise CallError(f"{self.arch} has no weights to begin with: it is trained from scratch, for 1 epoch or more")
 
     @property
     def side_px(self) -> int:
         """The side of the model's input."""
         return self.size or DEFAULT_SIDE_PX
+
+    @property
+    def trains_network(self) -> bool:
+        """Whether more than a head is trained."""
+        wanted = self.budget_s is not None or self.arch in OWN_NETWORKS
+        return self.epochs > 0 if self.epochs is not None else wanted
+
+    @property
+    def is_from_scratch(self) -> bool:
+        """Whether the network begins with random weights."""
+        return self.trains_network and (self.weights == "none" or self.arch in OWN_NETWORKS)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

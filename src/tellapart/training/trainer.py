@@ -44,13 +44,16 @@ class Fitted:
     @property
     def figures(self) -> dict[str, Any]:
         """What the bundle's manifest tells of the training."""
-        return {
+        head = self.head
+        figures = {
             "n_train": len(self.table),
             "counts": self.table.counts,
-            "penalty": self.head.penalty,
-            "temperature": self.head.temperature,
-            "cross_validated_accuracy": float((self.head.fold_probabilities.argmax(1) == self.table.codes).mean()),
+            "penalty": head.penalty,
+            "temperature": head.temperature,
         }
+        if not head.penalty:  # the last layer of a trained network, which no folds were held out from
+            return figures
+        return figures | {"cross_validated_accuracy": float((head.fold_probabilities.argmax(1) == self.table.codes).mean())}
 
 
 def embed_table(table: ImageTable, recipe: Recipe, *, progress: Progress = silent) -> Embedded:

@@ -1,0 +1,82 @@
+"""Which network a recipe names, and what ours want of a recipe that leaves it open."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import torch
+
+from tellapart.errors import CallError
+from tellapart.images import Fit
+from tellapart.training.loop.devices import cpu_has_bfloat16
+from tellapart.training.networks.compact import Compact
+from tellapart.training.networks.pictures import PictureNetwork
+from tellapart.training.networks.tutorial import TutorialCnn
+from tellapart.training.recipe import Recipe
+
+OURS: dict[str, type[Any]] = {"compact": Compact, "tutorial_cnn": TutorialCnn}
+LARGEST_OWN_PX = 64  # of the side that ours choose for themselves; larger pictures are shrunk to it
+SMALLEST_PX = 8  # that a Fit makes
+# What replaces the recipe's defaults, which are for fine-tuning; chosen on a tenth of Fashion-MNIST's training part.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "compact": {"lr": 0.008, "dropout": 0.0, "augment": "light", "precision": "bfloat16"},
+    "tutorial_cnn": {"lr": 0.008, "dropout": 0.1, "augment": "light", "precision": "bfloat16"},
+}
+
+
+def is_ours(recipe: Recipe) -> bool:
+    """Whether the recipe names one of our networks; raises CallError where it asks for weights of one."""
+    if recipe.arch not in OURS:
+        return False
+    if recipe.weights not in ("auto", "none"):
+        raise CallError(
+            f"{recipe.arch!r} has no weights {recipe.weights!r}: it is always trained from scratch. Leave --weights out."
+        )
+    return True
+
+
+def with_own_settings(recipe: Recipe) -> Recipe:
+    """The recipe, what it leaves at its default replaced by what the network learns best with."""
+    settings = SETTINGS.get(recipe.arch, {})
+    if torch.cuda.is_available() or not cpu_has_bfloat16():
+        settings = {name: value for name, value in settings.items() if name != "precision"}
+    defaults = {field.name: field.default for field in fields(recipe)}
+    return replace(recipe, **{name: value for name, value in settings.items() if getattr(recipe, name) == defaults[name]})
+
+
+def fit_of(recipe: Recipe, own_px: int) -> Fit:
+    """How the recipe's network wants its pictures; `own_px` is the shorter side that they have, which ours take up to 64."""
+    if is_ours(recipe):
+        return Fit(recipe.size or max(SMALLEST_PX, min(own_px, LARGEST_OWN_PX)), recipe.fit, 1.0)
+    from tellapart.training.networks.timm_networks import crop_frac_of  # imports timm: 11 s
+
+    return Fit(recipe.side_px, recipe.fit, crop_frac_of(recipe))
+
+
+def channels_of(recipe: Recipe) -> int | None:
+    """How many channels the network must have; None: as many as the pictures."""
+    return None if recipe.arch in OURS or recipe.weights == "none" else 3
+
+
+def make_network(
+    recipe: Recipe, pictures: torch.Tensor, *, n_classes: int, levels: tuple[list[float], list[float]]
+) -> PictureNetwork:
+    """The recipe's network for training pictures (N, C, side, side) uint8 whose channels have these means and deviations.
+
+    What is drawn follows from the recipe's seed. Raises CallError for an unknown name or a side that does not suit, BundleError
+    for weights that cannot be had.
+    """
+    _, n_channels, _, side_px = pictures.shape
+    mean, std = levels
+    torch.manual_seed(recipe.seed)
+    shared: dict[str, Any] = {"side_px": side_px, "n_classes": n_classes, "mean": mean, "std": std, "dropout": recipe.dropout}
+    match recipe.arch:
+        case "compact":
+            return Compact(patches=pictures, **shared)
+        case "tutorial_cnn":
+            return TutorialCnn(**shared)
+    from tellapart.training.networks.timm_networks import make_timm
+
+    own = levels if recipe.weights == "none" else None
+    return make_timm(recipe, side_px=side_px, n_channels=n_channels, n_classes=n_classes, levels=own)

@@ -1,0 +1,195 @@
+"""Fine-tuning the last stages of the bundled backbone within the time there is; the better of it and the frozen head is kept."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from tellapart.data import ImageTable
+from tellapart.errors import CallError, DataError
+from tellapart.images import Fit
+from tellapart.inference.features import Backbone, embed
+from tellapart.progress import Progress, silent
+from tellapart.training.augment.augmenters import augmenter
+from tellapart.training.augment.policies import POLICIES, Policy
+from tellapart.training.head import Head, fit_temperature, log_loss
+from tellapart.training.loop.devices import cpu_has_bfloat16
+from tellapart.training.loop.learning import Epoch, learn
+from tellapart.training.pixels import Decoded, HeldPixels, TrainingPixels, decode, picture_weights
+from tellapart.training.recipe import DEFAULT_ARCH, Recipe
+from tellapart.training.tails.activations import HeldActivations, VariedActivations, affordable_views
+from tellapart.training.tails.exporting import export_tail
+from tellapart.training.tails.networks import Tail
+from tellapart.training.tails.stems import Stem, lite0_weights
+from tellapart.training.tails.turning import suited_policy
+from tellapart.training.trainer import N_WITNESSES, UNKNOWN_QUANTILE, Fitted, class_centres
+from tellapart.training.tuned import Tuned
+from tellapart.words import counted
+
+BOUNDARY = 5  # stages that stay frozen; docs/tuning.md
+BATCH = 32
+HEAD_LR = 1e-3  # no sweep: a network that begins at its head's best sees no loss fall; docs/tuning.md
+DEFAULT_EPOCHS = 10  # where neither epochs nor a budget are given; a guess
+DEFAULT_VIEWS = 8  # docs/tuning.md
+MOST_EPOCHS = 60  # that a budget may be filled with; a guess
+PICTURES_PER_S = 150  # that the exported network embeds at the end, at least: 360 on two idle cores
+RESERVE_S = 5.0  # of the time, for the export and for reading it again
+CENTRED = 5000  # training pictures, at most, that the classes' centres are the means of
+CALIBRATED = 50  # held-back pictures, at least, that a temperature is fitted to
+
+
+def fine_tune(
+    fitted: Fitted,
+    training: ImageTable,
+    held: ImageTable,
+    recipe: Recipe,
+    *,
+    deadline: float | None = None,
+    folder: Path | None = None,
+    policy: Policy | None = None,
+    boundary: int = BOUNDARY,
+    progress: Progress = silent,
+) -> Tuned:
+    """Train the last stages of the bundled backbone and the head of `fitted` on one table; the best epoch on the other is kept.
+
+    Where none beats the frozen head there, by accuracy and then by loss, `fitted` comes back. `deadline` is in time.monotonic().
+    `folder` keeps the checkpoint, the log and the graph; `policy` takes the place of the recipe's augmentation and
+    is not checked; the first `boundary` stages stay as they are.
+
+    Raises CallError for another backbone than the bundled one, DataError where no held-back picture is of a class to learn, and
+    as `learn` and `decode` do.
+    """
+    start = fitted.backbone
+    if recipe.arch != DEFAULT_ARCH or recipe.weights != "auto":
+        raise CallError(
+            f"the last stages alone are trained of the bundled {DEFAULT_ARCH}; train all of {recipe.arch}: --tune all"
+        )
+    known = held.take(row for row, label in enumerate(held.labels) if label in set(training.classes))
+    if not len(known):
+        raise DataError("none of the held-back pictures is of a class that there are training pictures of. Hold back others.")
+    settings = tail_settings(recipe)
+    notes: list[str] = []
+    if policy is None:
+        policy, sentences = suited_policy(POLICIES[recipe.augment], fitted)
+        notes += sentences
+    weights = lite0_weights()
+    tail = Tail(weights, fitted.head, boundary=boundary, side_px=start.fit.side_px, dropout=recipe.dropout)
+    stem = Stem(weights, side_px=start.fit.side_px, boundary=boundary)
+    pixels = decode(training, wider(start.fit), training.classes, n_channels=3, progress=progress)
+    varied = VariedActivations(
+        TrainingPixels(pixels, settings, augmenter(recipe, policy=policy), picture_weights(pixels.table, recipe.balance)),
+        stem,
+        side_px=start.fit.side_px,
+        n_views=affordable_views(recipe.views or DEFAULT_VIEWS, n=len(pixels.pixels), view_bytes=stem.view_bytes),
+    )
+    held_pixels = decode(known, start.fit, training.classes, n_channels=3)
+    passes = learn(
+        tail,
+        varied,
+        HeldActivations(HeldPixels(held_pixels), stem),
+        settings,
+        lr=HEAD_LR if recipe.lr is None else recipe.lr,
+        epochs=recipe.epochs or (MOST_EPOCHS if deadline else DEFAULT_EPOCHS),
+        deadline=None if deadline is None else max(deadline - reserve_s(len(training) + len(known)), time.monotonic()),
+        folder=folder,
+        progress=progress,
+        note=notes.append,
+    )
+    history = tuple(passes)
+    if not history:
+        return Tuned(fitted, history, (*notes, "There was no time to train the network; the frozen head is kept."))
+    outcome = _Outcome.of(tail, export_tail(tail, weights, start, folder=folder), fitted, pixels, held_pixels)
+    return _better(outcome, fitted, history, notes)
+
+
+def tail_settings(recipe: Recipe) -> Recipe:
+    """The recipe with what is left open chosen for a tail."""
+    # On matrix products alone bfloat16 is twice as fast where the processor has it; convolutions would be slower in it.
+    precision = "bfloat16" if recipe.precision == "auto" and cpu_has_bfloat16() else recipe.precision
+    return replace(recipe, batch=recipe.batch or BATCH, precision=precision)
+
+
+def wider(fit: Fit) -> Fit:
+    """The fit that shows what lies around the crop too, at the same scale; pictures are turned and shifted within it."""
+    return Fit(round(fit.side_px / fit.crop_frac), fit.mode, 1.0) if fit.mode == "crop" else fit
+
+
+def reserve_s(n_pictures: int) -> float:
+    """Seconds at the end of the time for the export and for embedding so many pictures with it."""
+    return RESERVE_S + n_pictures / PICTURES_PER_S
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """The trained network as it will be served, and how it and the frozen one do on the held-back pictures."""
+
+    fitted: Fitted
+    scores: tuple[float, float]  # accuracy and negative loss, of the trained network
+    frozen: tuple[float, float]
+    n_held: int
+
+    @classmethod
+    def of(cls, tail: Tail, backbone: Backbone, fitted: Fitted, training: Decoded, held: Decoded) -> _Outcome:
+        labels = held.labels.numpy()
+        frozen = logits_of(fitted.head, embed(held.table, fitted.backbone).floats(held.table))
+        sample = training.sampled(CENTRED)
+        with tempfile.TemporaryDirectory() as scratch:  # in the cache these features would be of no use to any other run
+            features = embed(sample.table, backbone, cache_folder=Path(scratch)).floats(sample.table)
+            of_held = embed(held.table, backbone, cache_folder=Path(scratch)).floats(held.table)
+        head = Head(
+            np.ascontiguousarray(tail.head.weight.detach().numpy().T),
+            tail.head.bias.detach().numpy(),
+            fitted.head.penalty,
+            1.0,
+            fitted.head.fold_probabilities,
+        )
+        logits = logits_of(head, of_held)
+        head = _calibrated(head, logits, labels)
+        logits /= head.temperature
+        return cls(
+            _refitted(fitted, head, backbone, sample, features), scores(logits, labels), scores(frozen, labels), len(labels)
+        )
+
+
+def logits_of(head: Head, features: np.ndarray) -> np.ndarray:
+    """(N, K) float32 from raw features (N, D)."""
+    logits: np.ndarray = features @ head.weights + head.bias
+    return logits
+
+
+def scores(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Accuracy and negative loss: of two networks the better one has the greater pair."""
+    return float((logits.argmax(1) == labels).mean()), -log_loss(logits, labels)
+
+
+def _calibrated(head: Head, logits: np.ndarray, labels: np.ndarray) -> Head:
+    """The head with the temperature that suits its logits (N, K), where they are enough to tell."""
+    if len(labels) < CALIBRATED:
+        return head
+    temperature = np.float32(fit_temperature(logits, labels))
+    return replace(head, weights=head.weights / temperature, bias=head.bias / temperature, temperature=float(temperature))
+
+
+def _refitted(fitted: Fitted, head: Head, backbone: Backbone, sample: Decoded, features: np.ndarray) -> Fitted:
+    """What goes with the trained network, told from training pictures and their features (N, D)."""
+    n_classes, rows = len(sample.classes), np.linspace(0, len(features) - 1, min(N_WITNESSES, len(features))).astype(int)
+    centres, familiarity = class_centres(features, sample.labels.numpy(), n_classes=n_classes, width=backbone.blocks[0])
+    witnesses = dict(zip((sample.table.paths[row] for row in rows), head.probabilities(features[rows]), strict=True))
+    below = float(np.quantile(familiarity, UNKNOWN_QUANTILE))
+    return replace(fitted, head=head, backbone=backbone, centres=centres, unknown_below=below, witnesses=witnesses)
+
+
+def _better(outcome: _Outcome, fitted: Fitted, history: tuple[Epoch, ...], notes: list[str]) -> Tuned:
+    (accuracy, _), (frozen, _) = outcome.scores, outcome.frozen
+    pictures = counted(outcome.n_held, "held-back picture")
+    if outcome.scores <= outcome.frozen:
+        words = (
+            f"Fine-tuning gave nothing better on the {pictures} ({accuracy:.1%}; the frozen head {frozen:.1%}), which is kept."
+        )
+        return Tuned(fitted, history, (*notes, words))
+    words = f"On the {pictures} the fine-tuned network has {accuracy:.1%} right, the frozen head {frozen:.1%}."
+    return Tuned(outcome.fitted, history, (*notes, words))

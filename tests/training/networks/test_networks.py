@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+from torch.nn import functional
+
+from tellapart.errors import CallError
+from tellapart.training import Recipe
+from tellapart.training.networks.compact import Compact, whitening
+from tellapart.training.networks.dropping import quick_dropout
+from tellapart.training.networks.making import fit_of, is_ours, make_network, with_own_settings
+from tellapart.training.networks.pictures import PictureNetwork
+from tellapart.training.networks.summary import summarize
+from tellapart.training.networks.tutorial import TutorialCnn
+
+LEVELS = {1: ([100.0], [60.0]), 3: ([100.0, 110.0, 120.0], [60.0, 50.0, 40.0])}
+
+
+def pictures(n: int, n_channels: int, side_px: int) -> torch.Tensor:
+    """Smooth noise: neighbouring pixels are alike, as in photographs."""
+    coarse = torch.rand(n, n_channels, side_px // 4, side_px // 4, generator=torch.Generator().manual_seed(0))
+    return (functional.interpolate(coarse, size=side_px, mode="bilinear") * 255).to(torch.uint8)
+
+
+def network(arch: str, *, n_channels: int = 1, side_px: int = 28, dropout: float = 0.5) -> PictureNetwork:
+    recipe = Recipe(arch=arch, dropout=dropout)
+    return make_network(recipe, pictures(40, n_channels, side_px), n_classes=10, levels=LEVELS[n_channels])
+
+
+@pytest.mark.parametrize("arch", ["compact", "tutorial_cnn"])
+@pytest.mark.parametrize(("n_channels", "side_px"), [(1, 28), (3, 32), (3, 64)])
+def test_ours_take_grey_and_coloured_pictures_of_small_sides(arch: str, n_channels: int, side_px: int) -> None:
+    one = network(arch, n_channels=n_channels, side_px=side_px).eval()
+    logits = one(pictures(3, n_channels, side_px))
+    assert logits.shape == (3, 10)
+    assert logits.dtype == torch.float32
+    assert one.head(one.features(pictures(3, n_channels, side_px))).equal(logits)
+
+
+def test_the_tutorial_cnn_has_the_parameters_of_the_tutorial() -> None:
+    """Of Keras' `model.summary()`: batch-norm 4 (2 of them statistics), 320, 9,248, 102,528 and 1,290."""
+    assert sum(parameter.numel() for parameter in network("tutorial_cnn").parameters()) == 2 + 320 + 9_248 + 102_528 + 1_290
+
+
+def test_the_quick_first_layer_computes_the_plain_one() -> None:
+    one = network("tutorial_cnn", dropout=0.0)
+    assert isinstance(one, TutorialCnn)
+    with torch.no_grad():
+        one.norm.weight.fill_(1.7)
+        one.norm.bias.fill_(-0.3)
+    x = torch.randn(8, 1, 28, 28)
+    plain = one.first(one.norm(x))
+    assert torch.allclose(one._quick_first(x), plain, atol=1e-5)
+    one.norm.momentum = 0.1
+    assert one.norm.running_mean is not None
+    before = one.norm.running_mean.clone()
+    one._quick_first(x + 5)
+    assert not one.norm.running_mean.equal(before), "its statistics follow the batches"
+
+
+def test_the_same_seed_makes_the_same_network() -> None:
+    assert all(a.equal(b) for a, b in zip(network("compact").parameters(), network("compact").parameters(), strict=True))
+
+
+def test_whitened_patches_are_uncorrelated_and_of_one_variance() -> None:
+    shown = pictures(60, 1, 28).float()
+    shown = (shown - shown.mean()) / shown.std()
+    kernel = whitening(shown, side=4)
+    answers = functional.conv2d(shown, kernel, stride=3).permute(1, 0, 2, 3).flatten(1)  # the patches that it was made from
+    covariance = torch.cov(answers)
+    strong = covariance.diag() > 0.9  # directions that are more than noise
+    assert strong.sum() >= 8
+    assert torch.allclose(covariance[strong][:, strong], torch.eye(int(strong.sum())), atol=0.1)
+
+
+def test_the_stem_of_the_compact_network_is_no_layer_to_learn() -> None:
+    one = network("compact")
+    assert isinstance(one, Compact)
+    learning = {id(parameter) for layers in one.layer_groups() for layer in layers for parameter in layer.parameters()}
+    assert [name for name, parameter in one.named_parameters() if id(parameter) not in learning] == ["stem.weight"]
+
+
+@pytest.mark.parametrize("part", [0.25, 0.5])
+def test_quick_dropout_leaves_out_its_part_and_keeps_the_mean(part: float) -> None:
+    x = torch.ones(64, 8, 9, 9).to(memory_format=torch.channels_last).requires_grad_()
+    dropped = quick_dropout(x, part, training=True)
+    assert sorted(set(dropped.flatten().tolist())) == pytest.approx([0.0, 1 / (1 - part)])
+    assert (dropped == 0).float().mean().item() == pytest.approx(part, abs=0.02)
+    torch.autograd.backward(dropped.sum())
+    assert x.grad is not None
+    assert x.grad.equal(dropped.detach())
+    assert quick_dropout(x, part, training=False) is x
+
+
+def test_quick_dropout_follows_the_seed() -> None:
+    torch.manual_seed(3)
+    first = quick_dropout(torch.ones(1000), 0.5, training=True)
+    torch.manual_seed(3)
+    assert quick_dropout(torch.ones(1000), 0.5, training=True).equal(first)
+
+
+@pytest.mark.parametrize(("own_px", "side_px"), [(28, 28), (64, 64), (500, 64), (3, 8)])
+def test_the_side_of_ours_comes_from_the_pictures(own_px: int, side_px: int) -> None:
+    assert fit_of(Recipe(arch="compact"), own_px).side_px == side_px
+    assert fit_of(Recipe(arch="compact", size=48), own_px).side_px == 48
+
+
+def test_only_what_a_recipe_leaves_open_is_settled_by_the_network() -> None:
+    settled = with_own_settings(Recipe(arch="compact"))
+    assert settled.lr is not None
+    assert settled.augment == "light"
+    assert with_own_settings(Recipe(arch="compact", lr=0.1, augment="strong", dropout=0.3)).lr == 0.1
+    assert with_own_settings(Recipe(arch="resnet18")) == Recipe(arch="resnet18")
+
+
+def test_ours_have_no_weights_to_begin_with() -> None:
+    with pytest.raises(CallError, match=r"'compact' has no weights 'imagenet'"):
+        is_ours(Recipe(arch="compact", weights="imagenet"))
+
+
+def test_a_summary_counts_parameters_and_operations() -> None:
+    summary = summarize(network("tutorial_cnn"), 28)
+    assert (summary.n_trainable, summary.n_frozen) == (113_388, 0)
+    convolutions = 26 * 26 * 32 * 9 + 11 * 11 * 32 * 32 * 9
+    assert summary.n_multiplications == convolutions + 800 * 128 + 128 * 10
+    assert [layer.shape for layer in summary.layers] == [(1, 28, 28), (32, 26, 26), (32, 11, 11), (128,), (10,)]
+    text = summary.text().splitlines()
+    assert text[0].split() == ["layer", "kind", "gives", "trainable", "frozen"]
+    assert text[-1] == "113,388 parameters to train, 0 frozen; 1.4 million multiply-adds a picture"
+    assert summarize(network("compact"), 28).n_frozen == 32 * 16
