@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,7 +41,8 @@ def train(
     valid: Annotated[float | None, typer.Option("--valid", help="Part of each class to judge on. [default: 0.2]")] = None,
     test: Annotated[float | None, typer.Option("--test", help="Part of each class locked away for `evaluate`.")] = None,
     arch: Annotated[
-        str | None, typer.Option("--arch", metavar="NAME", help="The bundled backbone, tutorial_cnn, compact, any of timm's.")
+        str | None,
+        typer.Option("--arch", metavar="NAME", help="Bundled, compact, tutorial_cnn, any of timm's; a,b: the better."),
     ] = None,
     weights: Annotated[
         str | None,
@@ -85,12 +88,16 @@ def train(
     weight_column: WeightColumn = None,
     label_sep: LabelSep = None,
     root: Root = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Do not train: draw how pictures are varied. [--out: a .png]")
+    ] = False,
     resume: Annotated[Path | None, typer.Option("--resume", metavar="RUN", help="Go on with an unfinished run.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Decides all that is drawn. [default: 0]")] = None,
     as_json: Json = False,
 ) -> None:
     """Train a classifier and judge it on pictures that were held back."""
-    from tellapart import runs
+    from tellapart import rehearsals, runs
+    from tellapart.runs.choices import Choices
 
     if (data is None) == (resume is None):
         raise CallError("give the pictures (tellapart train DATA), or a run to go on with (tellapart train --resume RUN)")
@@ -114,24 +121,21 @@ def train(
         seed=seed,
     )
     columns = columns_of(path_column, label_column, split_column, group_column, weight_column, label_sep, root)
-    others = (out, drop, edits, split_like, allow_leaks, columns != columns_of())
-    if resume is not None and (recipe != recipe_of(None, ()) or any(others)):
+    choices = Choices(tuple(drop or ()), columns, edits, split_like, allow_leaks)
+    if resume is not None and (recipe != recipe_of(None, ()) or choices != Choices() or out or preview):
         raise CallError("a resumed run keeps the choices that it was started with; leave the other options out")
     with bars() as progress:
+        if preview:
+            print(rehearsals.write_preview(data, recipe, choices, out, progress=progress))
+            return
+        if "," in (arch or ""):
+            found = rehearsals.compare_backbones(data, recipe, choices, progress=progress)
+            print(found.text(), file=sys.stderr)
+            recipe = replace(recipe, arch=found.best.arch)
         if resume is not None:
             run = runs.resume(resume, progress=progress)
         else:
-            run = runs.train(
-                data,
-                recipe,
-                out=out,
-                drop=drop or (),
-                columns=columns,
-                edits=edits,
-                split_like=split_like,
-                allow_leaks=allow_leaks,
-                progress=progress,
-            )
+            run = runs.train(data, recipe, out=out, **vars(choices), progress=progress)
     print(json.dumps(run.to_json()) if as_json else _train_text(run.to_json(), run.report.summary()))
 
 

@@ -13,7 +13,7 @@ from tellapart.data.journals import NO_EDITS
 from tellapart.errors import DataError
 from tellapart.progress import Progress
 from tellapart.runs.run import Run
-from tellapart.sources import Columns, read
+from tellapart.sources import GUESSED, Columns, read
 from tellapart.training import Recipe
 
 
@@ -21,11 +21,11 @@ from tellapart.training import Recipe
 class Choices:
     """What a call of `train` says of the pictures, kept so that a run can be gone on with."""
 
-    drop: tuple[str, ...]
-    columns: Columns
-    edits: str | Path | None
-    split_like: str | Path | None
-    allow_leaks: bool
+    drop: tuple[str, ...] = ()
+    columns: Columns = GUESSED
+    edits: str | Path | None = None
+    split_like: str | Path | None = None
+    allow_leaks: bool = False
 
     def to_json(self) -> dict[str, Any]:
         def absolute(path: str | Path | None) -> str | None:

@@ -36,8 +36,14 @@ class Course:
 
 def refuse_missing(recipe: Recipe) -> None:
     """Raise MissingExtraError where a network is to be trained and PyTorch is not there."""
-    if recipe.trains_network and not (find_spec("torch") and find_spec("torchvision") and find_spec("timm")):
-        raise MissingExtraError("training the network itself", "train")
+    if recipe.trains_network:
+        refuse_missing_torch("training the network itself")
+
+
+def refuse_missing_torch(what: str) -> None:
+    """Raise MissingExtraError where PyTorch, which `what` needs, is not there."""
+    if not all(map(find_spec, ("torch", "torchvision", "timm"))):
+        raise MissingExtraError(what, "train")
 
 
 def tune(

@@ -32,6 +32,26 @@ def test_a_tuned_network_is_served_as_it_was_trained(fitted: Fitted, table: Imag
     assert "held-back pictures" in tuned.notes[-1]
 
 
+@pytest.mark.slow
+def test_a_training_that_was_stopped_goes_on_to_the_same_network(
+    fitted: Fitted, table: ImageTable, recipe: Recipe, tmp_path: Path
+) -> None:
+    """Stopped in the second epoch, with views of the first kept in memory alone that a third epoch looks at again."""
+    longer, parts = replace(recipe, epochs=3, views=2, lr=1e-4), (table.in_split("train"), table.in_split("valid"))
+    whole = fine_tune(fitted, *parts, longer, folder=tmp_path / "whole", policy=POLICIES["light"])
+
+    def stop(what: str, done: int, total: int) -> None:
+        if what == "training" and done > total / 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(fitted, *parts, longer, folder=tmp_path / "stopped", policy=POLICIES["light"], progress=stop)
+    resumed = fine_tune(fitted, *parts, longer, folder=tmp_path / "stopped", policy=POLICIES["light"])
+    assert [epoch.train_loss for epoch in resumed.history] == [epoch.train_loss for epoch in whole.history]
+    found = [(tmp_path / name / "checkpoint.safetensors").read_bytes()[-1000:] for name in ("whole", "stopped")]
+    assert found[0] == found[1]
+
+
 def test_what_is_no_better_than_the_head_is_not_kept(fitted: Fitted, table: ImageTable, recipe: Recipe) -> None:
     """A rate that ruins the network from its first steps."""
     ruinous = replace(recipe, lr=0.5, epochs=1, weight_decay=0.0)

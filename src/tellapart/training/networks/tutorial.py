@@ -30,6 +30,13 @@ class TutorialCnn(PictureNetwork):
         self.first = nn.Conv2d(self.n_channels, CHANNELS, KERNEL)
         self.second = nn.Conv2d(CHANNELS, CHANNELS, KERNEL)
         self.dense = nn.Linear(CHANNELS * inner * inner, HIDDEN)
+        for layer in (
+            self.first,
+            self.second,
+            self.dense,
+        ):  # He's; PyTorch's own are made for no ReLU and a sixth of the variance
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # they have one
 
     def body(self, x: torch.Tensor) -> torch.Tensor:
         x = self._pooled(self._quick_first(x) if self.training else self.first(self.norm(x)))
