@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from PIL import Image
 pytest.importorskip("torch")
 
 from tellapart.data import ImageTable, split
-from tellapart.errors import DataError
+from tellapart.errors import DataError, TellapartError
 from tellapart.files import read_json
 from tellapart.inference.runtimes import load_runtime
 from tellapart.inference.streaming import run_pictures
@@ -88,6 +89,13 @@ def test_a_held_back_class_without_training_pictures_has_no_say(table: ImageTabl
     alien = replace(held, labels=("unheard of",) * len(held))
     with pytest.raises(DataError, match="none of the held-back pictures is of a class that there are training pictures of"):
         train_network(training, alien, Recipe(arch="tutorial_cnn", epochs=1), folder=tmp_path / "other")
+
+
+def test_no_time_at_all_is_said(table: ImageTable, tmp_path: Path) -> None:
+    with pytest.raises(TellapartError, match=r"Nothing was learned, so that there is no network to keep\. Give it more time"):
+        train_network(
+            table.in_split("train"), table.in_split("valid"), Recipe(arch="compact"), deadline=time.monotonic(), folder=tmp_path
+        )
 
 
 @pytest.mark.slow

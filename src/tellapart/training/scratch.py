@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from tellapart.data import ImageTable, fold_numbers
-from tellapart.errors import DataError, PictureError
+from tellapart.errors import DataError, PictureError, TellapartError
 from tellapart.files import read_json, write_json
 from tellapart.images.decoding import open_picture
 from tellapart.progress import Progress, silent
@@ -35,10 +35,11 @@ RATES_FILE = "rates.json"  # of the sweep: a `RateSweep`
 MEASURED = 32  # pictures whose sides are looked at before a side is chosen
 DEFAULT_EPOCHS = 20  # from scratch, where neither epochs nor a budget are given; a guess
 MOST_EPOCHS = 200  # that a budget may be filled with
-CENTRED = 10_000  # training pictures, at most, that the classes' centres are the means of
+CENTRED = 4_000  # training pictures, at most, that the classes' centres are the means of
 CALIBRATED = 50  # held-back pictures, at least, that a temperature is fitted to
-RESERVE_S = 5.0  # of the time, for the export; it took 2 s for EfficientNet-Lite0
+RESERVE_S = 4.0  # of the time, for the export; it took 2 s for EfficientNet-Lite0
 BATCH = 256  # of pictures that are only looked at
+NOTE_NOTHING = "Nothing was learned, so that there is no network to keep. Give it more time (--budget), or a lower rate (--lr)."
 NOTE_FROZEN = "Training the whole network made it no better on the {}; the frozen head is kept."
 
 
@@ -56,7 +57,8 @@ def train_network(
 
     `deadline` is in time.monotonic(). `folder` keeps the checkpoint, the log and the graph; `policy` takes the place of the
     recipe's augmentation. Pictures of either table that cannot be read are left out, with a note. Raises as `learn`,
-    `make_network` and `decode` do, and DataError where no held-back picture is of a class to learn.
+    `make_network` and `decode` do, DataError where no held-back picture is of a class to learn, and TellapartError where there
+    was no time to learn anything from scratch.
     """
     recipe = with_own_settings(recipe)
     policy = policy or POLICIES[recipe.augment]
@@ -68,14 +70,16 @@ def train_network(
     start = _Start.of(network, work.held, recipe) if frozen else None
     lr = recipe.lr if recipe.lr is not None else _found_rate(network, examples, recipe, folder, progress)
     epochs = recipe.epochs or (MOST_EPOCHS if deadline else DEFAULT_EPOCHS)
-    until = None if deadline is None else max(deadline - RESERVE_S, time.monotonic())
+    served = Served(network, mirrored=recipe.arch in OURS and policy.flip > 0)
+    until = None if deadline is None else max(deadline - _closing_s(served, work, recipe), time.monotonic())
     more: dict[str, Any] = {"folder": folder, "progress": progress, "note": notes.append}
     history = tuple(learn(network, examples, HeldPixels(work.held), recipe, lr=lr, epochs=epochs, deadline=until, **more))
+    if not history and not start:
+        raise TellapartError(" ".join([*notes, NOTE_NOTHING]))
     if start and not start.is_beaten_by(history):
         network.load_state_dict(start.weights)
         notes.append(NOTE_FROZEN.format(counted(len(work.held.table), "held-back picture")))
-    mirrored = recipe.arch in OURS and policy.flip > 0
-    fitted = _fitted(Served(network, mirrored=mirrored), work, replace(recipe, lr=lr), frozen, folder)
+    fitted = _fitted(served, work, replace(recipe, lr=lr), frozen, folder)
     return Tuned(fitted, history, tuple(notes))
 
 
@@ -173,6 +177,15 @@ def _warm(network: PictureNetwork, decoded: Decoded, recipe: Recipe, progress: P
         network.head.weight.copy_(torch.from_numpy(head.weights.T))
         network.head.bias.copy_(torch.from_numpy(head.bias))
     return head
+
+
+def _closing_s(served: Served, work: _Work, recipe: Recipe) -> float:
+    """The seconds that the work after the training will take, from what two batches take now."""
+    trial = work.training.sampled(2 * BATCH)
+    began = time.monotonic()
+    _features(served, trial, recipe)
+    n_later = min(CENTRED, len(work.training.pixels)) + len(work.held.pixels)
+    return RESERVE_S + (time.monotonic() - began) * n_later / len(trial.pixels)
 
 
 def _fitted(served: Served, work: _Work, recipe: Recipe, frozen: Head | None, folder: Path | None) -> Fitted:

@@ -70,6 +70,7 @@ def learn(
     clock = Clock(deadline, seconds=state.seconds, progress=state.progress)
     moves = Moves(learner, examples, lr, epochs, clock, held.n, smallest_batch(network, recipe))
     moves.say_what_is_left_out(state)
+    state.progress = max(state.progress, learner.agreed(clock.progress(0.0, reserve_s=0.0)))  # 1 where the time is over already
     yield from list(state.history)
     while state.epoch < epochs and state.progress < 1 and not state.is_over:
         with own_randomness(learner.device):
@@ -92,7 +93,8 @@ def learn(
         keeper.save()
         yield epoch
     learner.recall()
-    keeper.close()
+    if state.n_pictures:  # else there was no time, and there may be some when it is called again
+        keeper.close()
     _show(progress, state, clock, n=examples.n * epochs)
 
 
