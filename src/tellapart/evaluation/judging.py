@@ -79,10 +79,14 @@ def model_facts(classifier: Classifier) -> dict[str, str]:
     counts = figures["counts"]
     most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
     weighing = f"weighted by (mean count / count) ** {balance:g}" if balance else "not weighted (balance 0)"
+    temperature = f"temperature {figures['temperature']:.2f}"
+    fit = (
+        f"multinomial logistic regression, penalty {figures['penalty']:.1e}" if figures["penalty"] else "trained with the network"
+    )
     return {
-        "Network": f"{manifest.arch}, weights {manifest.weights}, frozen",
+        "Network": f"{manifest.arch}, weights {manifest.weights}{', frozen' if figures['penalty'] else ''}",
         "Input": f"{manifest.fit.side_px} px, {manifest.fit.mode}",
-        "Head": f"multinomial logistic regression, penalty {figures['penalty']:.1e}, temperature {figures['temperature']:.2f}",
+        "Head": f"{fit}, {temperature}",
         "Training pictures": f"{figures['n_train']:,}",
         "Class balance": f"{counts[most]:,} of {most} to {counts[least]:,} of {least}; {weighing}",
         "Runtime": classifier.runtime.name,

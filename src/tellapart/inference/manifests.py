@@ -103,7 +103,9 @@ def _is_classes(value: Any) -> bool:
 def _is_figures(value: Any) -> bool:
     if not isinstance(value, dict) or not all(_is_number(value.get(name)) for name in ("n_train", "penalty", "temperature")):
         return False
-    counts = value.get("counts")
+    counts, left_out = value.get("counts"), value.get("left_out", [])  # the latter is not in the oldest
+    if not isinstance(left_out, list) or not all(map(_is_text, left_out)):
+        return False
     return isinstance(counts, dict) and len(counts) > 0 and all(map(_is_number, counts.values()))
 
 

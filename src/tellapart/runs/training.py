@@ -70,7 +70,7 @@ def train(
     choices = Choices(tuple(drop), columns, edits, split_like, allow_leaks)
     if out is not None:
         refuse_used_run(Path(out))
-    _import_ahead()
+    _import_ahead(recipe)
     with clock.of("read"):
         table = choices.read(source, progress)
         choices.split(table, recipe)  # what cannot be split is said before there is a folder
@@ -103,11 +103,11 @@ def resume(path: str | Path, *, progress: Progress = silent) -> Run:
         return Run.load(folder)
     if begun["source"] is None:
         raise CallError(f"the run {folder} was started on a table in memory; call train with it again")
-    clock, choices = Clock(), Choices.from_json(begun)
-    _import_ahead()
+    clock, choices, recipe = Clock(), Choices.from_json(begun), Recipe.from_json(begun["recipe"])
+    _import_ahead(recipe)
     with clock.of("read"):
         table = choices.read(begun["source"], progress)
-    return _train_into(folder, table, Recipe.from_json(begun["recipe"]), choices, begun, clock, progress)
+    return _train_into(folder, table, recipe, choices, begun, clock, progress)
 
 
 @dataclass(frozen=True)
@@ -227,9 +227,11 @@ def _split(
     return left
 
 
-def _import_ahead() -> None:
+def _import_ahead(recipe: Recipe) -> None:
     """Import what a training needs only later, while the files are read and hashed: half a second of a warm run."""
-    later = (embedding_library(), runtime_library(), "tellapart.training.bundles", "tellapart.evaluation.html")
+    later = [embedding_library(), runtime_library(), "tellapart.training.bundles", "tellapart.evaluation.html"]
+    if recipe.trains_network:
+        later += ["torch._dynamo"]  # the first optimizer imports it: 6 s on top of the 5 s of torch itself
     threading.Thread(target=_import_quietly, args=(later,), daemon=True).start()
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from tellapart.data import ImageTable, fold_numbers
 from tellapart.errors import DataError
+from tellapart.inference.classifiers import LEFT_OUT
 from tellapart.inference.features import Backbone, Features, embed
 from tellapart.progress import Progress, silent
 from tellapart.training.backbones import get_backbone
@@ -40,6 +41,7 @@ class Fitted:
     centres: np.ndarray  # (K, C) unit vectors: the classes' means in the first block of features
     unknown_below: float  # cosine to the nearest centre below which a picture is like none of them
     witnesses: dict[str, np.ndarray]  # path -> (K,) probabilities, for the check that the bundle computes the same
+    left_out: tuple[str, ...] = ()  # the transforms that change what the pictures show ("flip", ...), as far as that was asked
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -50,6 +52,7 @@ class Fitted:
             "counts": self.table.counts,
             "penalty": head.penalty,
             "temperature": head.temperature,
+            LEFT_OUT: list(self.left_out),
         }
         if not head.penalty:  # the last layer of a trained network, which no folds were held out from
             return figures
