@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,10 @@ from tellapart.training import Fitted, Recipe
 from tellapart.training.recipe import DEFAULT_ARCH
 
 if TYPE_CHECKING:
+    from tellapart.training.loop.logs import Epoch
     from tellapart.training.tuned import Tuned
 
+Told = Callable[["Epoch"], None]
 JUDGING_S = 4.0  # at the end of a budget, for the report; and a second for so many pictures that are judged:
 JUDGED_PER_S = 150
 CHECKPOINT = "checkpoint.safetensors"
@@ -47,7 +49,7 @@ def refuse_missing_torch(what: str) -> None:
 
 
 def tune(
-    fitted: Fitted, whole: ImageTable, recipe: Recipe, *, deadline: float | None, folder: Path, progress: Progress
+    fitted: Fitted, whole: ImageTable, recipe: Recipe, *, deadline: float | None, folder: Path, told: Told, progress: Progress
 ) -> tuple[Fitted, Course]:
     """The classifier after training the network that its head is on, or as it was where that made it no better on validation."""
     training, held = whole.in_split("train"), whole.in_split("valid")
@@ -55,21 +57,26 @@ def tune(
     if _has_tail(recipe):
         from tellapart.training.tails.tuning import fine_tune  # imports torch
 
-        return _told(fine_tune(fitted, training, held, recipe, deadline=until, folder=folder, progress=progress))
+        return _told(fine_tune(fitted, training, held, recipe, deadline=until, folder=folder, told=told, progress=progress))
+    from tellapart.training.augment.checked import check_policy
+    from tellapart.training.augment.policies import POLICIES
     from tellapart.training.scratch import train_network
 
-    return _told(train_network(training, held, recipe, deadline=until, folder=folder, progress=progress))
+    checked = check_policy(POLICIES[recipe.augment], fitted)
+    more: dict[str, Any] = {"policy": checked.policy, "told": told, "progress": progress}
+    tuned = train_network(training, held, recipe, deadline=until, folder=folder, **more)
+    return replace(tuned.fitted, left_out=checked.left_out), Course(tuned.history, (*checked.notes, *tuned.notes))
 
 
 def begin(
-    whole: ImageTable, recipe: Recipe, *, deadline: float | None, folder: Path, progress: Progress
+    whole: ImageTable, recipe: Recipe, *, deadline: float | None, folder: Path, told: Told, progress: Progress
 ) -> tuple[Fitted, Course]:
     """A classifier whose network was trained from scratch."""
     from tellapart.training.scratch import train_network  # imports torch
 
     training, held = whole.in_split("train"), whole.in_split("valid")
     until = _without_judging(deadline, held)
-    return _told(train_network(training, held, recipe, deadline=until, folder=folder, progress=progress))
+    return _told(train_network(training, held, recipe, deadline=until, folder=folder, told=told, progress=progress))
 
 
 def write_page(course: Course, folder: Path) -> None:

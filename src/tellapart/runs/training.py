@@ -27,7 +27,7 @@ from tellapart.runs import networks
 from tellapart.runs.choices import Choices
 from tellapart.runs.clock import Clock
 from tellapart.runs.folders import forget, next_folder, refuse_used_run
-from tellapart.runs.networks import Course
+from tellapart.runs.networks import Course, Told
 from tellapart.runs.run import (
     FOLDS_FILE,
     FORMAT,
@@ -42,6 +42,7 @@ from tellapart.runs.run import (
 from tellapart.sources import GUESSED, Columns
 from tellapart.training import Fitted, Recipe, embed_table, fit_classifier
 from tellapart.training.backbones import get_backbone
+from tellapart.training.loop.logs import ignored
 from tellapart.words import counted
 
 
@@ -55,6 +56,7 @@ def train(
     edits: str | Path | None = None,
     split_like: str | Path | None = None,
     allow_leaks: bool = False,
+    told: Told = ignored,
     progress: Progress = silent,
 ) -> Run:
     """Train a classifier on pictures; what comes back has its bundle, figures and report on disk.
@@ -63,6 +65,7 @@ def train(
     `drop` names classes to leave out. The journal of `edits` that lies with the pictures is honoured; a path names another,
     "none" takes the pictures as they are. Near copies are never parted by the split; `split_like` names a run whose split is
     kept, only new pictures being drawn. Training pictures that a given split also holds back are left out unless `allow_leaks`.
+    `told` is called with each `Epoch` of a network's training as it ends; what it raises ends the training.
     Raises CallError for a call that cannot be meant, DataError for pictures that cannot be used as asked, StorageError where
     `out` cannot be written.
     """
@@ -88,7 +91,7 @@ def train(
     }
     write_json(folder / RUN_FILE, begun)
     try:
-        return _train_into(folder, table, recipe, choices, begun, clock, progress)
+        return _train_into(folder, table, recipe, choices, begun, clock, told, progress)
     except DataError:
         forget(folder)
         raise
@@ -107,7 +110,7 @@ def resume(path: str | Path, *, progress: Progress = silent) -> Run:
     _import_ahead(recipe)
     with clock.of("read"):
         table = choices.read(begun["source"], progress)
-    return _train_into(folder, table, recipe, choices, begun, clock, progress)
+    return _train_into(folder, table, recipe, choices, begun, clock, ignored, progress)
 
 
 @dataclass(frozen=True)
@@ -122,10 +125,17 @@ class _Trained:
 
 
 def _train_into(
-    folder: Path, table: ImageTable, recipe: Recipe, choices: Choices, begun: dict[str, Any], clock: Clock, progress: Progress
+    folder: Path,
+    table: ImageTable,
+    recipe: Recipe,
+    choices: Choices,
+    begun: dict[str, Any],
+    clock: Clock,
+    told: Told,
+    progress: Progress,
 ) -> Run:
     way = _from_scratch if recipe.is_from_scratch else _by_transfer
-    trained = way(table, recipe, choices, clock, folder, progress)
+    trained = way(table, recipe, choices, clock, folder, told, progress)
     whole = trained.whole
     with clock.of("bundle"):
         from tellapart.training.bundles import write_bundle  # imports onnx, as `_import_ahead` did meanwhile
@@ -174,7 +184,9 @@ def _continuity(choices: Choices, after: Answers) -> Continuity | None:
     return compare_classes(before, after)
 
 
-def _by_transfer(table: ImageTable, recipe: Recipe, choices: Choices, clock: Clock, folder: Path, progress: Progress) -> _Trained:
+def _by_transfer(
+    table: ImageTable, recipe: Recipe, choices: Choices, clock: Clock, folder: Path, told: Told, progress: Progress
+) -> _Trained:
     """A head on the features of a frozen backbone; then, where the recipe asks for it, the network below it."""
     with clock.of("embed"):
         embedded = embed_table(table, recipe, progress=progress)  # a test part too: its copies in the training must be known
@@ -194,12 +206,12 @@ def _by_transfer(table: ImageTable, recipe: Recipe, choices: Choices, clock: Clo
         return _Trained(fitted, whole, embedding, warnings)
     with clock.of("tune"):
         deadline = clock.deadline(recipe.budget_s)
-        fitted, course = networks.tune(fitted, whole, recipe, deadline=deadline, folder=folder, progress=progress)
+        fitted, course = networks.tune(fitted, whole, recipe, deadline=deadline, folder=folder, told=told, progress=progress)
     return _Trained(fitted, whole, embedding, warnings, course)
 
 
 def _from_scratch(
-    table: ImageTable, recipe: Recipe, choices: Choices, clock: Clock, folder: Path, progress: Progress
+    table: ImageTable, recipe: Recipe, choices: Choices, clock: Clock, folder: Path, told: Told, progress: Progress
 ) -> _Trained:
     """A network that begins with random weights."""
     with clock.of("split"):
@@ -208,7 +220,7 @@ def _from_scratch(
         whole = _split(table, lambda: readable, failures, choices, recipe)
     with clock.of("tune"):
         deadline = clock.deadline(recipe.budget_s)
-        fitted, course = networks.begin(whole, recipe, deadline=deadline, folder=folder, progress=progress)
+        fitted, course = networks.begin(whole, recipe, deadline=deadline, folder=folder, told=told, progress=progress)
     return _Trained(fitted, whole, {"runtime": "", "n_cached": 0}, (), course)
 
 

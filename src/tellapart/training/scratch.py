@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from tellapart.training.augment.policies import POLICIES, Policy
 from tellapart.training.head import Head, fit_head, fit_temperature, log_loss
 from tellapart.training.loop.devices import best_device, precision_context, to_device, uses_bfloat16
 from tellapart.training.loop.finder import find_lr
-from tellapart.training.loop.learning import Epoch, learn
+from tellapart.training.loop.learning import learn
+from tellapart.training.loop.logs import Epoch, ignored, telling
 from tellapart.training.networks.exporting import Served, export_backbone
 from tellapart.training.networks.making import OURS, channels_of, fit_of, make_network, with_own_settings
 from tellapart.training.networks.pictures import PictureNetwork
@@ -51,6 +52,7 @@ def train_network(
     deadline: float | None = None,
     folder: Path | None = None,
     policy: Policy | None = None,
+    told: Callable[[Epoch], None] = ignored,
     progress: Progress = silent,
 ) -> Tuned:
     """Train the recipe's network on one table and choose its best epoch on the other; a pretrained one begins at its frozen head.
@@ -73,7 +75,8 @@ def train_network(
     served = Served(network, mirrored=recipe.arch in OURS and policy.flip > 0)
     until = None if deadline is None else max(deadline - _closing_s(served, work, recipe), time.monotonic())
     more: dict[str, Any] = {"folder": folder, "progress": progress, "note": notes.append}
-    history = tuple(learn(network, examples, HeldPixels(work.held), recipe, lr=lr, epochs=epochs, deadline=until, **more))
+    passes = learn(network, examples, HeldPixels(work.held), recipe, lr=lr, epochs=epochs, deadline=until, **more)
+    history = telling(passes, told)
     if not history and not start:
         raise TellapartError(" ".join([*notes, NOTE_NOTHING]))
     if start and not start.is_beaten_by(history):

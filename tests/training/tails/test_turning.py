@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from tellapart.sources import read
 from tellapart.training import Recipe, embed_table, fit_classifier
-from tellapart.training.augment.policies import POLICIES
+from tellapart.training.augment.policies import POLICIES, Policy
 from tellapart.training.tails.turning import suited_policy
 from tellapart.training.trainer import Fitted
 
@@ -34,31 +34,53 @@ def draw(folder: Path, *, tells_up: bool, n_per_class: int = 24) -> None:
             image.save(folder / name / f"{number}.png")
 
 
+def draw_sizes(folder: Path, n_per_class: int = 40) -> None:
+    """Two classes of rings, one a little larger than the other."""
+    rng = np.random.default_rng(0)
+    for name, radius in (("large", 34), ("small", 31)):
+        (folder / name).mkdir(parents=True)
+        for number in range(n_per_class):
+            image = Image.new("RGB", (SIDE_PX, SIDE_PX), tuple(int(level) for level in rng.integers(190, 210, 3)))
+            box = (SIDE_PX // 2 - radius, SIDE_PX // 2 - radius, SIDE_PX // 2 + radius, SIDE_PX // 2 + radius)
+            ImageDraw.Draw(image).ellipse(box, fill=(160, 120, 40), outline=(20, 20, 60), width=4)
+            image.save(folder / name / f"{number}.png")
+
+
 def fit(folder: Path) -> Fitted:
     embedded = embed_table(read(folder), Recipe(size=SIDE_PX))
     return fit_classifier(embedded.features.floats(embedded.table), embedded.table, embedded.backbone, Recipe(size=SIDE_PX))
 
 
+def suited(policy: Policy, fitted: Fitted) -> tuple[Policy, tuple[str, ...]]:
+    checked = suited_policy(policy, fitted)
+    return checked.policy, checked.notes
+
+
 def test_pictures_without_a_top_are_turned_by_any_angle(tmp_path: Path) -> None:
     draw(tmp_path, tells_up=False)
-    policy, sentences = suited_policy(DEFAULT, fit(tmp_path))
+    policy, sentences = suited(DEFAULT, fit(tmp_path))
     assert policy == replace(DEFAULT, degrees=180.0)
-    assert len(sentences) == 1
-    assert sentences[0].startswith(
-        "Pictures are turned by any angle: turning by any angle keeps the labels: 100% of answers stay"
-    )
+    assert sentences == ("Pictures are turned by any angle: quarter turns keep 100% of the answers.",)
 
 
 def test_pictures_whose_class_is_which_way_is_up_are_not(tmp_path: Path) -> None:
     draw(tmp_path, tells_up=True)
-    assert suited_policy(DEFAULT, fit(tmp_path)) == (DEFAULT, ())
+    assert suited(DEFAULT, fit(tmp_path)) == (DEFAULT, ())
 
 
 def test_too_few_pictures_tell_nothing(tmp_path: Path) -> None:
     draw(tmp_path, tells_up=False, n_per_class=5)
-    assert suited_policy(DEFAULT, fit(tmp_path)) == (DEFAULT, ())
+    assert suited(DEFAULT, fit(tmp_path)) == (DEFAULT, ())
 
 
 def test_a_policy_that_does_not_turn_stays_so(tmp_path: Path) -> None:
     draw(tmp_path, tells_up=False)
-    assert suited_policy(POLICIES["light"], fit(tmp_path)) == (POLICIES["light"], ())
+    assert suited(POLICIES["light"], fit(tmp_path)) == (POLICIES["light"], ())
+
+
+def test_where_size_tells_pictures_are_neither_zoomed_nor_warped(tmp_path: Path) -> None:
+    draw_sizes(tmp_path)
+    policy, sentences = suited(DEFAULT, fit(tmp_path))
+    assert (policy.zoom, policy.warp) == (1.0, 0.0)
+    assert policy.light == DEFAULT.light
+    assert sentences[0].startswith("Pictures are neither zoomed nor warped: size tells, crops keep only ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -27,6 +27,19 @@ class Epoch:
     n_pictures: int  # learned from so far, counted as often as seen
     is_best: bool  # so far: by accuracy on the held-back pictures, then by loss
     batch: int  # pictures a step on the device; a move of the weights may take several
+
+
+def telling(epochs: Iterable[Epoch], told: Callable[[Epoch], None]) -> tuple[Epoch, ...]:
+    """All epochs, each told as it ends; what `told` raises ends the training."""
+    history = []
+    for epoch in epochs:
+        told(epoch)
+        history.append(epoch)
+    return tuple(history)
+
+
+def ignored(_: Epoch) -> None:
+    """Tell nobody of an epoch."""
 
 
 def write_logs(folder: Path, history: Sequence[Epoch]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from tellapart.training.augment.augmenters import augmenter
 from tellapart.training.augment.policies import POLICIES, Policy
 from tellapart.training.head import Head, fit_temperature, log_loss
 from tellapart.training.loop.devices import cpu_has_bfloat16
-from tellapart.training.loop.learning import Epoch, learn
+from tellapart.training.loop.learning import learn
+from tellapart.training.loop.logs import Epoch, ignored, telling
 from tellapart.training.pixels import Decoded, HeldPixels, TrainingPixels, decode, picture_weights
 from tellapart.training.recipe import DEFAULT_ARCH, Recipe
 from tellapart.training.tails.activations import HeldActivations, VariedActivations, affordable_views
@@ -30,11 +32,11 @@ from tellapart.training.trainer import N_WITNESSES, UNKNOWN_QUANTILE, Fitted, cl
 from tellapart.training.tuned import Tuned
 from tellapart.words import counted
 
-BOUNDARY = 5  # stages that stay frozen; docs/tuning.md
+BOUNDARY = 5  # stages that stay frozen; docs/tails.md
 BATCH = 32
-HEAD_LR = 1e-3  # no sweep: a network that begins at its head's best sees no loss fall; docs/tuning.md
+HEAD_LR = 1e-3  # no sweep: a network that begins at its head's best sees no loss fall; docs/tails.md
 DEFAULT_EPOCHS = 10  # where neither epochs nor a budget are given; a guess
-DEFAULT_VIEWS = 8  # docs/tuning.md
+DEFAULT_VIEWS = 8  # docs/tails.md
 MOST_EPOCHS = 60  # that a budget may be filled with; a guess
 PICTURES_PER_S = 150  # that the exported network embeds at the end, at least: 360 on two idle cores
 RESERVE_S = 5.0  # of the time, for the export and for reading it again
@@ -52,6 +54,7 @@ def fine_tune(
     folder: Path | None = None,
     policy: Policy | None = None,
     boundary: int = BOUNDARY,
+    told: Callable[[Epoch], None] = ignored,
     progress: Progress = silent,
 ) -> Tuned:
     """Train the last stages of the bundled backbone and the head of `fitted` on one table; the best epoch on the other is kept.
@@ -74,8 +77,9 @@ def fine_tune(
     settings = tail_settings(recipe)
     notes: list[str] = []
     if policy is None:
-        policy, sentences = suited_policy(POLICIES[recipe.augment], fitted)
-        notes += sentences
+        checked = suited_policy(POLICIES[recipe.augment], fitted)
+        policy, fitted = checked.policy, replace(fitted, left_out=checked.left_out)
+        notes += checked.notes
     weights = lite0_weights()
     tail = Tail(weights, fitted.head, boundary=boundary, side_px=start.fit.side_px, dropout=recipe.dropout)
     stem = Stem(weights, side_px=start.fit.side_px, boundary=boundary)
@@ -99,7 +103,7 @@ def fine_tune(
         progress=progress,
         note=notes.append,
     )
-    history = tuple(passes)
+    history = telling(passes, told)
     if not history:
         return Tuned(fitted, history, (*notes, "There was no time to train the network; the frozen head is kept."))
     outcome = _Outcome.of(tail, export_tail(tail, weights, start, folder=folder), fitted, pixels, held_pixels)
