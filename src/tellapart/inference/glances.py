@@ -22,7 +22,7 @@ from tellapart.inference.streaming import DECODE_THREADS
 from tellapart.progress import Progress, silent
 
 GLANCES = 1  # raise it whenever `glance` sees something else, so that older ones are not taken
-GLIMPSES = 1  # the same of `glimpses`
+GLIMPSES = 2  # the same of `glimpses`
 CHUNK = 64  # pictures that a thread takes at a time: a task costs as much as a tenth of a picture
 Look = Callable[[Sequence[str]], tuple[np.ndarray, list[str]]]  # paths -> a row each, and "" or why it holds nothing
 
