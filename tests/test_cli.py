@@ -217,7 +217,7 @@ def test_the_demo_runs_the_whole_loop(tellapart, tmp_path: Path) -> None:
         (("train", "absent", "--valid", "1.5"), "valid_frac is 1.5; it must lie between 0 and 0.9"),
         (("train", "absent", "--balance", "nan"), "balance is nan; it must lie between 0 and 1"),
         (("train", "absent", "--epochs", "-3"), "epochs is -3; it must lie between 0 and 10000"),
-        (("train", "absent", "--budget", "soon"), "--budget 'soon' is no time; give seconds, minutes or hours: 90s, 5m, 1h"),
+        (("train", "absent", "--budget", "soon"), "'soon' is no time; give seconds, minutes or hours: 90s, 5m, 1h"),
         (("predict", "absent"), "PATHS..."),
         (("sample", "coinz", "--out", "new"), "unknown sample 'coinz'; did you mean 'coins'?"),
         (("sample", "coins", "--out", "new", "--pictures", "0"), "0 pictures per class cannot be drawn"),

@@ -175,7 +175,7 @@ def test_ctrl_c_leaves_a_run_that_can_be_finished(
     done = interrupt(words, cache, place, n_before, signal.SIGINT)
     assert done.returncode == 130
     assert "Traceback" not in done.stderr
-    assert "go on with tellapart train --resume RUN" in done.stderr
+    assert "go on with --resume FOLDER" in done.stderr
     assert done.stdout == ""
     assert not list(tmp_path.rglob("*.part"))
     check_cache(cache)

@@ -36,7 +36,7 @@ def main() -> None:
     except OSError as error:
         _fail(f"cannot read or write {error.filename or 'the output'}: {error.strerror}", 1)
     except _Stopped:
-        _fail("stopped; what is done is kept: start the same command again, or go on with tellapart train --resume RUN", 130)
+        _fail("stopped; what is done is kept: start the same command again, or go on with --resume FOLDER (train, tune)", 130)
 
 
 def _stop(_signal: int, _frame: object) -> None:

@@ -40,7 +40,9 @@ def test_what_is_given_is_not_searched_and_something_must_be_left() -> None:
         space_of(ta.Recipe(), table_of(9, 9), fixed=("size", "fit", "lr"))
 
 
-@pytest.mark.parametrize("recipe", [ta.Recipe(), ta.Recipe(epochs=2), ta.Recipe(arch="compact"), ta.Recipe(tune="all", budget_s=9)])
+@pytest.mark.parametrize(
+    "recipe", [ta.Recipe(), ta.Recipe(epochs=2), ta.Recipe(arch="compact"), ta.Recipe(tune="all", budget_s=9)]
+)
 def test_the_recipe_as_it_stands_is_in_the_space(recipe: ta.Recipe) -> None:
     space = space_of(recipe, table_of(500, 900))
     first = space.first_of(recipe)

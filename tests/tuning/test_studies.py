@@ -12,7 +12,7 @@ import pytest
 
 from tellapart.errors import BundleError, CallError, MissingExtraError, StorageError
 from tellapart.tuning.spaces import Axis, Space
-from tellapart.tuning.studies import INTERRUPTED, TIME_UP, Study, opened
+from tellapart.tuning.studies import INTERRUPTED, TIME_UP, Study, opened, refuse_missing_optuna
 
 pytest.importorskip("optuna")
 
@@ -37,6 +37,19 @@ def test_each_combination_is_tried_once_the_recipe_as_it_stands_first(tmp_path: 
         assert study.is_exhausted()
     assert made[0] == FIRST
     assert len({tuple(one.items()) for one in made}) == 6
+
+
+def test_a_rate_that_is_best_left_open_is_left_so_once(tmp_path: Path) -> None:
+    space = Space(LARGE.axes[1:])
+    with opened(tmp_path, space, seed=0) as study:
+        for _ in range(20):
+            attempt = study.begin({"lr": None})
+            attempt.finish(1.0 if attempt.choices["lr"] is None else 0.1, seconds=1.0)
+        made = [one.choices["lr"] for one in study.trials()]
+        assert not study.is_exhausted()
+    assert made[0] is None
+    assert None not in made[1:]
+    assert len(set(made)) == 20
 
 
 def test_a_study_that_is_gone_on_with_draws_as_an_uninterrupted_one(tmp_path: Path) -> None:
@@ -76,7 +89,7 @@ def test_what_is_worse_than_the_others_is_hopeless(tmp_path: Path) -> None:
             attempt.finish(accuracy, seconds=1.0)
         better, worse = study.begin(LARGE_FIRST), study.begin(LARGE_FIRST)
         assert [better.is_hopeless(epoch, 0.7) for epoch in (1, 2)] == [False, False]
-        assert worse.is_hopeless(2, 0.6)
+        assert [worse.is_hopeless(epoch, 0.6) for epoch in (1, 2)] == [False, True]
 
 
 def test_what_was_cut_off_is_tried_again_but_not_a_third_time(tmp_path: Path) -> None:
@@ -113,9 +126,12 @@ def test_importances_name_the_field_that_matters_and_need_enough_trials(tmp_path
 
 
 def test_two_cannot_work_on_one_study(tmp_path: Path) -> None:
-    with opened(tmp_path, SMALL, seed=0), pytest.raises(CallError, match=r"somebody is tuning in .* already\. Wait for it"):
-        with opened(tmp_path, SMALL, seed=0):
-            pass
+    with (
+        opened(tmp_path, SMALL, seed=0),
+        pytest.raises(CallError, match=r"somebody is tuning in .* already\. Wait for it"),
+        opened(tmp_path, SMALL, seed=0),
+    ):
+        pass
     with opened(tmp_path, SMALL, seed=0) as study:
         assert study.trials() == ()
 
@@ -165,7 +181,7 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         pass
 
 
-def test_a_missing_extra_names_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_names_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tellapart.tuning.studies.find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"tuning needs: pip install 'tellapart\[tune\]'"), opened(tmp_path, SMALL, seed=0):
-        pass
+    with pytest.raises(MissingExtraError, match=r"tuning needs: pip install 'tellapart\[tune\]'"):
+        refuse_missing_optuna()

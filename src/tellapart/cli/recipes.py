@@ -40,7 +40,7 @@ def seconds_of(text: str | None) -> float | None:
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", text.strip())
     if match is None:
-        raise CallError(f"--budget {text!r} is no time; give seconds, minutes or hours: 90s, 5m, 1h")
+        raise CallError(f"{text!r} is no time; give seconds, minutes or hours: 90s, 5m, 1h")
     return float(match[1]) * SECONDS[match[2]]
 
 

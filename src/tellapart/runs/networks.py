@@ -9,17 +9,22 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tellapart.data import ImageTable
 from tellapart.errors import MissingExtraError
+from tellapart.inference.features import embed
 from tellapart.progress import Progress
 from tellapart.training import Fitted, Recipe
 from tellapart.training.recipe import DEFAULT_ARCH
+from tellapart.words import counted
 
 if TYPE_CHECKING:
     from tellapart.training.loop.logs import Epoch
     from tellapart.training.tuned import Tuned
 
 Told = Callable[["Epoch"], None]
+NOTE_HEAD = "The trained network is no better than the head on frozen features on the {n}; the head is kept."
 JUDGING_S = 4.0  # at the end of a budget, for the report; and a second for so many pictures that are judged:
 JUDGED_PER_S = 150
 CHECKPOINT = "checkpoint.safetensors"
@@ -65,7 +70,10 @@ def tune(
     checked = check_policy(POLICIES[recipe.augment], fitted)
     more: dict[str, Any] = {"policy": checked.policy, "told": told, "progress": progress}
     tuned = train_network(training, held, recipe, deadline=until, folder=folder, **more)
-    return replace(tuned.fitted, left_out=checked.left_out), Course(tuned.history, (*checked.notes, *tuned.notes))
+    notes, trained = (*checked.notes, *tuned.notes), tuned.fitted
+    if _scores(trained, held) <= _scores(fitted, held):
+        trained, notes = fitted, (*notes, NOTE_HEAD.format(n=counted(len(held), "validation picture")))
+    return replace(trained, left_out=checked.left_out), Course(tuned.history, notes)
 
 
 def begin(
@@ -90,6 +98,18 @@ def write_page(course: Course, folder: Path) -> None:
 def tidy(folder: Path) -> None:
     """Take the checkpoint of a finished training away: there is nothing left to go on with."""
     (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+def _scores(fitted: Fitted, held: ImageTable) -> tuple[float, float]:
+    """Accuracy and mean log-probability of the labels on pictures of known classes that can be read; more is better in both."""
+    place = {label: code for code, label in enumerate(fitted.table.classes)}
+    features = embed(held, fitted.backbone)
+    known = held.without(features.failures)
+    known = known.take(row for row, label in enumerate(known.labels) if label in place)
+    probabilities = fitted.head.probabilities(features.floats(known))
+    labels = np.array([place[label] for label in known.labels], int)
+    likely = probabilities[np.arange(len(labels)), labels]
+    return float((probabilities.argmax(1) == labels).mean()), float(np.log(np.maximum(likely, 1e-12)).mean())
 
 
 def _has_tail(recipe: Recipe) -> bool:

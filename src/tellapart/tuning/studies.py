@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import sqlite3
 import warnings
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
+from itertools import count, filterfalse, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,21 +152,29 @@ class Study:
         return next((choices for choices in (first, *again) if choices not in tried), None) or self._new(tried)
 
     def _new(self, tried: list[dict[str, Any]]) -> dict[str, Any]:
-        import optuna
-
+        """Choices that were not tried: what promises most, or where that was tried each time, any."""
         trials = self._found.get_trials(deepcopy=False)
-        for number in range(TRIES):
-            sampler = optuna.samplers.TPESampler(n_startup_trials=N_RANDOM, seed=self._seed + TRIES * len(trials) + number)
-            with _quiet():
-                probe = optuna.create_study(direction="maximize", sampler=sampler)
-                probe.add_trials(trials)
-                drawn = probe.ask()
-                for axis in self._space.axes:
-                    axis.draw(drawn)
-            if (choices := self._space.choices_of(drawn.params)) not in tried:
+        seeds = count(self._seed + TRIES * len(trials))
+        for seed in islice(seeds, TRIES):
+            if (choices := self._drawn(trials, seed, is_random=False)) not in tried:
                 return choices
-        left = [one for one in self._space.combinations() if one not in tried]
-        return random.Random(self._seed + len(trials)).choice(left)
+        if self._space.n_combinations < math.inf:
+            return random.Random(next(seeds)).choice([one for one in self._space.combinations() if one not in tried])
+        return next(filterfalse(tried.__contains__, (self._drawn(trials, seed, is_random=True) for seed in seeds)))
+
+    def _drawn(self, trials: list[FrozenTrial], seed: int, *, is_random: bool) -> dict[str, Any]:
+        """What a sampler that knows these trials draws next; in a study of its own, since a trial once begun is a trial."""
+        from optuna import create_study
+        from optuna.samplers import RandomSampler, TPESampler
+
+        sampler = RandomSampler(seed=seed) if is_random else TPESampler(n_startup_trials=N_RANDOM, seed=seed)
+        with _quiet():
+            probe = create_study(direction="maximize", sampler=sampler)
+            probe.add_trials(trials)
+            drawn = probe.ask()
+            for axis in self._space.axes:
+                axis.draw(drawn)
+        return self._space.choices_of(drawn.params)
 
     def _tried(self) -> list[dict[str, Any]]:
         """What need not be tried again: what was found out, what fails, and what was cut off twice: it may be what kills."""
@@ -204,7 +214,7 @@ def opened(folder: Path, space: Space, *, seed: int) -> Iterator[Study]:
         except (SQLAlchemyError, RuntimeError) as error:  # RuntimeError: written by another version of Optuna
             raise BundleError(f"{path} is damaged, or of another version of Optuna: {_line(error)}") from error
         try:
-            pruner = optuna.pruners.MedianPruner(n_startup_trials=N_UNPRUNED, n_warmup_steps=UNPRUNED_EPOCHS)
+            pruner = optuna.pruners.MedianPruner(n_startup_trials=N_UNPRUNED, n_warmup_steps=UNPRUNED_EPOCHS + 1)
             found = optuna.create_study(
                 storage=storage, study_name=NAME, direction="maximize", pruner=pruner, load_if_exists=True
             )
