@@ -79,5 +79,5 @@ def test_a_tail_is_never_worse_than_its_head(clean_sample: Sample, tmp_path: Pat
 def test_what_cannot_be_meant_is_refused(clean_sample: Sample, tmp_path: Path) -> None:
     with pytest.raises(CallError, match="compact has no weights to begin with"):
         Recipe(arch="compact", epochs=0)
-    with pytest.raises(CallError, match="always trained from scratch. Leave --weights out"):
+    with pytest.raises(CallError, match=r"always trained from scratch\. Leave --weights out"):
         train(clean_sample.root, replace(FROM_SCRATCH, weights="resnet.safetensors"), out=tmp_path / "run")

@@ -38,6 +38,11 @@ def drawn_points(text: str) -> list[tuple[float, float]]:
     return [(float(x), float(y)) for x, y in (pair.split(",") for pair in line.attrib["points"].split())]
 
 
+def test_counts_have_no_halves() -> None:
+    assert [text for _, text in Axis("epoch", 0.5, 2.5, is_whole=True).ticks] == ["1", "2"]
+    assert [text for _, text in Axis("epoch", 0.5, 2.5).ticks] == ["0.5", "1", "1.5", "2", "2.5"]
+
+
 def test_points_lie_where_their_values_are() -> None:
     assert drawn_points(svg(chart((0, 0), (5, 0.5), (10, 1)))) == [
         (LEFT, BOTTOM), ((LEFT + RIGHT) / 2, (TOP + BOTTOM) / 2), (RIGHT, TOP)

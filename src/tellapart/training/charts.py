@@ -44,6 +44,7 @@ class Axis:
     hi: float
     is_log: bool = False
     is_percent: bool = False
+    is_whole: bool = False  # counts, which have no halves
 
     def place(self, value: float, start: float, end: float) -> float:
         """Where a value lies between `start` and `end`, or beyond them."""
@@ -53,7 +54,7 @@ class Axis:
     @property
     def ticks(self) -> tuple[tuple[float, str], ...]:
         """Round values within the axis, and how they are written."""
-        values = log_ticks(self.lo, self.hi) if self.is_log else round_ticks(self.lo, self.hi)
+        values = log_ticks(self.lo, self.hi) if self.is_log else round_ticks(self.lo, self.hi, least=1 if self.is_whole else 0)
         return tuple((value, self.text(value)) for value in values)
 
     def text(self, value: float) -> str:
@@ -111,9 +112,9 @@ def spanning(values: Sequence[float], *, name: str, is_log: bool = False, is_per
     return Axis(name, lo - around, hi + around, is_log, is_percent)
 
 
-def round_ticks(lo: float, hi: float) -> tuple[float, ...]:
-    """Multiples of 1, 2 or 5 times a power of ten within lo to hi, about `N_TICKS`."""
-    rough = (hi - lo) / N_TICKS
+def round_ticks(lo: float, hi: float, *, least: float = 0) -> tuple[float, ...]:
+    """Multiples of 1, 2 or 5 times a power of ten within lo to hi, about `N_TICKS`, at `least` so far apart."""
+    rough = max((hi - lo) / N_TICKS, least)
     power = 10.0 ** math.floor(math.log10(rough))
     step = power * next(factor for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
     return tuple(round(number * step, 12) for number in range(math.ceil(lo / step), math.floor(hi / step) + 1))

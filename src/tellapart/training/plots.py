@@ -59,7 +59,7 @@ def training_charts(history: Sequence[Epoch]) -> list[Chart]:
     if not history:
         return []
     best = best_epoch(history)
-    across = Axis("epoch", min(0.5, history[0].number - 0.5), history[-1].number + 0.5)
+    across = Axis("epoch", min(0.5, history[0].number - 0.5), history[-1].number + 0.5, is_whole=True)
     losses = [loss for epoch in history for loss in (epoch.train_loss, epoch.valid_loss)]
     valid = _line("validation", "valid", [(epoch.number, epoch.valid_loss) for epoch in history])
     train = _line("training", "train", [(epoch.number, epoch.train_loss) for epoch in history])

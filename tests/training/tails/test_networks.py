@@ -7,18 +7,11 @@ import pytest
 import torch
 
 from tellapart.inference.runtimes import BATCH, load_runtime
-from tellapart.training.head import Head
 from tellapart.training.lite0 import lite0_graph, stem_graph
 from tellapart.training.tails.networks import Depthwise, Tail, taps
 
 Weights = Mapping[str, np.ndarray]
 PARITY = 1e-4
-
-
-def a_head(n_classes: int = 3) -> Head:
-    rng = np.random.default_rng(0)
-    weights = rng.standard_normal((3136, n_classes), np.float32)
-    return Head(weights, rng.standard_normal(n_classes, np.float32), 1e-3, 1.0, np.empty((0, n_classes), np.float32))
 
 
 def run(graph: bytes, pixels: np.ndarray, output: str) -> np.ndarray:
@@ -27,25 +20,34 @@ def run(graph: bytes, pixels: np.ndarray, output: str) -> np.ndarray:
 
 @pytest.mark.parametrize("boundary", [4, 5, 6])
 @pytest.mark.parametrize("side_px", [64, 97])
-def test_features_are_those_of_the_whole_graph(weights: Weights, side_px: int, boundary: int) -> None:
+def test_features_are_the_first_of_the_whole_graph(weights: Weights, side_px: int, boundary: int) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH, side_px, side_px, 3), np.uint8)
-    expected = run(lite0_graph(weights, side_px).SerializeToString(), pixels, "features")
+    expected = run(lite0_graph(weights, side_px).SerializeToString(), pixels, "features")[:, :1280]
     activations = run(stem_graph(weights, side_px, boundary=boundary).SerializeToString(), pixels, "activations")
 
-    tail = Tail(weights, a_head(), boundary=boundary, side_px=side_px)
+    tail = Tail(weights, 3, boundary=boundary, side_px=side_px)
     with torch.inference_mode():
         found = tail.features(torch.from_numpy(activations)).numpy()
-    assert found.shape == (BATCH, 3136)
+    assert found.shape == (BATCH, 1280)
     assert np.abs(found - expected).max() < PARITY * np.abs(expected).max()
 
 
-def test_the_first_logits_are_the_heads(weights: Weights) -> None:
-    head = a_head()
-    tail = Tail(weights, head, boundary=6, side_px=64).eval()
+def test_the_head_on_all_features_gives_the_tails_logits(weights: Weights) -> None:
+    tail = Tail(weights, 3, boundary=6, side_px=64).eval()
     inputs = torch.rand(2, 192, 2, 2)
     with torch.inference_mode():
-        features, logits = tail.features(inputs).numpy(), tail(inputs).numpy()
-    assert np.allclose(logits, features @ head.weights + head.bias, atol=1e-3)
+        torch.nn.init.normal_(tail.head.weight)
+        tail.head.bias.fill_(0.5)
+        means, logits = tail.features(inputs).numpy(), tail(inputs).numpy()
+    of_all, bias = tail.head_on(3136)
+    features = np.concatenate([means, np.random.default_rng(0).random((2, 1856), np.float32)], 1)
+    assert np.allclose(logits, features @ of_all + bias, atol=1e-3)
+
+
+def test_the_tensors_of_an_untrained_tail_are_the_checkpoints(weights: Weights) -> None:
+    found = Tail(weights, 3, boundary=6, side_px=64).as_checkpoint()
+    assert len(found) == 3 * 4, "a kernel, a gain and a bias of each of four layers"
+    assert all(np.array_equal(tensor, weights[name]) for name, tensor in found.items())
 
 
 @pytest.mark.parametrize(("kernel", "side", "stride"), [(3, 7, 1), (5, 14, 2), (5, 7, 2), (3, 2, 1), (5, 3, 1)])
@@ -71,8 +73,8 @@ def test_each_tap_takes_a_pixel_once() -> None:
 
 
 def test_groups_go_from_the_input_to_the_head_and_hold_every_weight_once(weights: Weights) -> None:
-    tail = Tail(weights, a_head(), boundary=5, side_px=64)
+    tail = Tail(weights, 3, boundary=5, side_px=64)
     groups = tail.layer_groups()
-    assert [len(group) for group in groups] == [1, 2, 1]
+    assert [len(group) for group in groups] == [3, 1]
     held = [parameter for group in groups for layer in group for parameter in layer.parameters()]
     assert len(held) == len(set(held)) == len(list(tail.parameters()))
