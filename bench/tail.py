@@ -1,16 +1,19 @@
 """Accuracy and time of the fine-tuned tail beside the frozen head; a JSON object a run, then their means.
 
-    python bench/tail.py [--data DIR] [--sets coins flowers] [--seeds 0 1 2] [--budget S] [field=value ...]
+    python bench/tail.py [--data DIR] [--sets NAME ...] [--seeds 0 1 2] [--budget S] [field=value ...]
 
 The clock runs from reading the folder to the written bundle; importing is not in it. On `coins` a part of train/ is held back to
-choose by, and test/ is judged once, at the end; on `flowers`, which has no test part, val/ is both. Words such as lr=0.002 or
-augment=strong set fields of the recipe.
+choose by, and test/ is judged once, at the end; on `flowers`, which has no test part, val/ is both. `coins-granite` and
+`coins-white` are coins/train alone: judged are the photographs on that ground (white, and a few on black), learned from are the
+others. So choices can be made for new grounds without a look at test/. Words such as lr=0.002 or augment=strong set fields of
+the recipe.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import tempfile
 import time
@@ -32,7 +35,7 @@ from tellapart.training.bundles import write_bundle
 from tellapart.training.tails.tuning import BOUNDARY, fine_tune
 
 BUDGETS_S = {"coins": 300.0, "flowers": 210.0}  # what the figures are asked for within
-EVALUATED = {"coins": "test", "flowers": "valid"}
+GROUNDS = {"coins-granite": {*range(31, 41)}, "coins-white": {20, 21, 22, 23, 29, 30}}  # numbers of the photographs
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def main() -> None:
     for name in args.sets:
         for seed in args.seeds:
             recipe = Recipe(seed=seed, valid_frac=args.valid, **dict(map(field, args.fields)))
-            run = judged(args.data / name, recipe, args)
+            run = judged(name, recipe, args)
             print(json.dumps(vars(run)), flush=True)
             runs.append(run)
     for name in args.sets:
@@ -67,7 +70,7 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, default=default_data(), help="holds coins/ and flowers/ (default: %(default)s)")
-    parser.add_argument("--sets", nargs="+", default=list(BUDGETS_S), choices=BUDGETS_S)
+    parser.add_argument("--sets", nargs="+", default=list(BUDGETS_S), choices=[*BUDGETS_S, *GROUNDS])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--budget", type=float, help="seconds of a run (default: what the set's figure is asked for within)")
     parser.add_argument("--valid", type=float, default=0.1, help="part of coins/train that is held back (default: 0.1)")
@@ -85,10 +88,24 @@ def field(word: str) -> tuple[str, Any]:
         return name, value
 
 
-def judged(folder: Path, recipe: Recipe, args: argparse.Namespace) -> Judged:
+def parted(name: str, data: Path, recipe: Recipe) -> ImageTable:
+    """The set in its parts; what is judged at the end is "test", or "valid" where there is none."""
+    table = read(data / name.partition("-")[0])
+    if grounds := GROUNDS.get(name):
+        table = table.in_split("train")
+        table = table.with_splits(["test" if photograph(path) in grounds else "" for path in table.paths])
+    return split(table, valid_frac=recipe.valid_frac, seed=recipe.seed)
+
+
+def photograph(path: str) -> int:
+    """The number of the photograph that a coin was cut from: 31 of train_31_7.jpg."""
+    return int(re.findall(r"\d+", Path(path).stem)[0])
+
+
+def judged(name: str, recipe: Recipe, args: argparse.Namespace) -> Judged:
     start = time.monotonic()
-    deadline = start + (args.budget or BUDGETS_S[folder.name])
-    table = split(read(folder), valid_frac=recipe.valid_frac, seed=recipe.seed)
+    deadline = start + (args.budget or BUDGETS_S[name.partition("-")[0]])
+    table = parted(name, args.data, recipe)
     embedded = embed_table(table, recipe)
     training, held = (embedded.table.in_split(name) for name in ("train", "valid"))
     fitted = fit_classifier(embedded.features.floats(training), training, embedded.backbone, recipe)
@@ -107,13 +124,13 @@ def judged(folder: Path, recipe: Recipe, args: argparse.Namespace) -> Judged:
             )
         classifier = write_bundle(tuned.fitted, Path(scratch) / "tuned")
         seconds = time.monotonic() - start
-        judged_part = embedded.table.in_split(EVALUATED[folder.name])
+        judged_part = embedded.table.in_split("test" if "test" in table.splits else "valid")
         frozen = write_bundle(fitted, Path(scratch) / "frozen")
         for epoch in tuned.history:
             print(vars(epoch), file=sys.stderr)
         last = tuned.history[-1] if tuned.history else None
         return Judged(
-            folder.name,
+            name,
             recipe.seed,
             len(training),
             len(judged_part),

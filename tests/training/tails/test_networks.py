@@ -44,12 +44,6 @@ def test_the_head_on_all_features_gives_the_tails_logits(weights: Weights) -> No
     assert np.allclose(logits, features @ of_all + bias, atol=1e-3)
 
 
-def test_the_tensors_of_an_untrained_tail_are_the_checkpoints(weights: Weights) -> None:
-    found = Tail(weights, 3, boundary=6, side_px=64).as_checkpoint()
-    assert len(found) == 3 * 4, "a kernel, a gain and a bias of each of four layers"
-    assert all(np.array_equal(tensor, weights[name]) for name, tensor in found.items())
-
-
 @pytest.mark.parametrize(("kernel", "side", "stride"), [(3, 7, 1), (5, 14, 2), (5, 7, 2), (3, 2, 1), (5, 3, 1)])
 def test_a_depthwise_product_is_a_convolution(kernel: int, side: int, stride: int) -> None:
     """Padded as TensorFlow does: the odd pixel goes below and to the right."""

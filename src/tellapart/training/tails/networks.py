@@ -1,4 +1,4 @@
-"""The last stages of EfficientNet-Lite0 as matrix products, and the linear layer on their features.
+"""The last stages of EfficientNet-Lite0 as matrix products, and a linear layer on the mean of the last one.
 
 A convolution of one pixel is a product of its kernel with a matrix (channels, pictures x positions). So that the data stay in
 this order, a depthwise convolution on the small maps of the last stages is a product too: of each channel's maps (pictures,
@@ -15,37 +15,44 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tellapart.training.head import Head
-from tellapart.training.lite0 import BN_EPSILON, MIDDLE_STAGE, SHRINKING, STAGES, folded, side_before, stage_blocks
+from tellapart.training.lite0 import BN_EPSILON, STAGES, folded, side_before, stage_blocks
 from tellapart.training.loop.examples import Network
 
-SMALLEST_VARIANCE = 1e-12  # below it nothing can be told; the slope of a root at 0 is infinite
 
-
-class Pointwise(nn.Module):
-    """A convolution of one pixel: (in, n, positions) -> (out, n, positions)."""
+class Folded(nn.Module):
+    """A kernel (out, in) and a bias (out,) with the batch normalisation inside; so they learn quicker than apart."""
 
     def __init__(self, weights: Mapping[str, np.ndarray], conv: str, norm: str) -> None:
         super().__init__()
-        kernel, bias = folded(weights, conv, norm)
         self.names = conv, norm
-        self.kernel, self.bias = _parameter(kernel[:, :, 0, 0]), _parameter(bias)
+        kernel, bias = folded(weights, conv, norm)
+        self.shape = kernel.shape
+        self.kernel, self.bias = _parameter(kernel.reshape(len(kernel), -1)), _parameter(bias)
+
+    def as_checkpoint(self) -> dict[str, np.ndarray]:
+        """What was learned under the checkpoint's names, beside a batch normalisation that does nothing."""
+        (conv, norm), n_out = self.names, len(self.bias)
+        kernel, bias = (tensor.detach().float().numpy() for tensor in (self.kernel.view(self.shape), self.bias))
+        one, nil = np.ones(n_out, np.float32), np.zeros(n_out, np.float32)
+        of_norm = {"bias": bias, "weight": one, "running_mean": nil, "running_var": one - np.float32(BN_EPSILON)}
+        return {f"{conv}.weight": kernel, **{f"{norm}.{name}": tensor for name, tensor in of_norm.items()}}
+
+
+class Pointwise(Folded):
+    """A convolution of one pixel: (in, n, positions) -> (out, n, positions)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.addmm(self.bias[:, None], self.kernel, x.flatten(1)).view(-1, *x.shape[1:])
 
 
-class Depthwise(nn.Module):
+class Depthwise(Folded):
     """A convolution of each channel by itself: (channels, n, positions in) -> (channels, n, positions out)."""
 
     taps: Tensor
 
     def __init__(self, weights: Mapping[str, np.ndarray], conv: str, norm: str, *, side: int, stride: int) -> None:
-        super().__init__()
-        kernel, bias = folded(weights, conv, norm)
-        self.names = conv, norm
-        self.kernel, self.bias = _parameter(kernel.reshape(len(kernel), -1)), _parameter(bias)
-        self.register_buffer("taps", taps(kernel.shape[-1], side, stride), persistent=False)
+        super().__init__(weights, conv, norm)
+        self.register_buffer("taps", taps(self.shape[-1], side, stride), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         spanned = (self.kernel @ self.taps.flatten(1)).view(-1, *self.taps.shape[1:])  # (channels, positions in, out)
@@ -60,7 +67,7 @@ class Block(nn.Module):
         self.widen = Pointwise(weights, f"{name}._expand_conv", f"{name}._bn0")
         self.filter = Depthwise(weights, f"{name}._depthwise_conv", f"{name}._bn1", side=side, stride=stride)
         self.narrow = Pointwise(weights, f"{name}._project_conv", f"{name}._bn2")
-        self.is_residual = stride == 1 and self.widen.kernel.shape[1] == self.narrow.kernel.shape[0]
+        self.is_residual = stride == 1 and self.widen.shape[1] == self.narrow.shape[0]
 
     def forward(self, x: Tensor) -> Tensor:
         h: Tensor = self.narrow(functional.relu6(self.filter(functional.relu6(self.widen(x)))))
@@ -70,22 +77,20 @@ class Block(nn.Module):
 class Tail(Network):
     """Activations at a boundary (n, C, side, side) float16 -> logits (n, K) float32.
 
-    `boundary` counts the frozen stages before it. The stages begin with the checkpoint's `weights`, their batch normalisation
-    folded into the kernels, and the linear layer with a fitted head: so the first logits are the head's. `side_px` is the
-    network's input.
+    `boundary` counts the frozen stages before it. The stages begin with the checkpoint's `weights`, the head with zeros.
+    `side_px` is the network's input.
     """
 
     def __init__(
-        self, weights: Mapping[str, np.ndarray], head: Head, *, boundary: int, side_px: int, dropout: float = 0.0
+        self, weights: Mapping[str, np.ndarray], n_classes: int, *, boundary: int, side_px: int, dropout: float = 0.0
     ) -> None:
         super().__init__()
-        self.boundary, self.dropout, self.side = boundary, dropout, -(-side_px // SHRINKING)
+        self.boundary, self.dropout = boundary, dropout
         self.stages = nn.ModuleList(_stage(weights, number, side_px) for number in range(boundary, len(STAGES)))
         self.last = Pointwise(weights, "_conv_head", "_bn1")
-        self.head = nn.Linear(*head.weights.shape)
-        with torch.no_grad():
-            self.head.weight.copy_(torch.from_numpy(head.weights.T))
-            self.head.bias.copy_(torch.from_numpy(head.bias))
+        self.head = nn.Linear(self.last.shape[0], n_classes)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
 
     def forward(self, inputs: Tensor) -> Tensor:
         features = functional.dropout(self.features(inputs), self.dropout, self.training)
@@ -93,36 +98,26 @@ class Tail(Network):
         return logits
 
     def features(self, inputs: Tensor) -> Tensor:
-        """(n, D) float32, in the order of `lite0_graph`."""
+        """(n, 1280) float32: the mean of the last layer over its positions, the first part of the features of `lite0_graph`."""
         x = inputs.flatten(2).transpose(0, 1).float().contiguous()  # (channels, n, positions)
-        middle = x
-        for number, stage in enumerate(self.stages, start=self.boundary):
+        for stage in self.stages:
             x = stage(x)
-            middle = x if number == MIDDLE_STAGE else middle
-        last, middle = functional.relu6(self.last(x)).float(), middle.float()
-        margin = (self.side - 1) // 3
-        inner = slice(margin, self.side - margin)
-        innermost = middle.view(*middle.shape[:2], self.side, self.side)[:, :, inner, inner].mean((2, 3))
-        deviation = (middle.var(2, correction=0) + SMALLEST_VARIANCE).sqrt()
-        return torch.cat([last.mean(2), last.amax(2), middle.mean(2), deviation, innermost]).T
+        return functional.relu6(self.last(x)).float().mean(2).T
+
+    def head_on(self, n_features: int) -> tuple[np.ndarray, np.ndarray]:
+        """The head's weights (D, K) and bias (K,) for all of the backbone's features: zeros for those that it leaves out."""
+        of_mean = self.head.weight.detach().numpy().T
+        weights = np.zeros((n_features, of_mean.shape[1]), np.float32)
+        weights[: len(of_mean)] = of_mean
+        return weights, self.head.bias.detach().numpy()
 
     def layer_groups(self) -> list[list[nn.Module]]:
-        return [*([stage] for stage in self.stages[:-1]), [self.stages[-1], self.last], [self.head]]
+        return [[*self.stages, self.last], [self.head]]
 
     def as_checkpoint(self) -> dict[str, np.ndarray]:
-        """The tensors that take the place of the checkpoint's: folded kernels, beside batch normalisations that do nothing."""
-        tensors: dict[str, np.ndarray] = {}
-        for layer in self.modules():
-            if isinstance(layer, Pointwise | Depthwise):
-                conv, norm = layer.names
-                kernel, bias = (tensor.detach().float().numpy() for tensor in (layer.kernel, layer.bias))
-                n_out = len(bias)
-                side = 1 if isinstance(layer, Pointwise) else round(kernel.shape[1] ** 0.5)
-                tensors[f"{conv}.weight"] = kernel.reshape(n_out, -1, side, side)
-                tensors |= {f"{norm}.bias": bias, f"{norm}.weight": np.ones(n_out, np.float32)}
-                tensors |= {f"{norm}.running_mean": np.zeros(n_out, np.float32)}
-                tensors |= {f"{norm}.running_var": np.full(n_out, 1 - BN_EPSILON, np.float32)}
-        return tensors
+        """The tensors that take the place of the checkpoint's."""
+        layers = (layer for layer in self.modules() if isinstance(layer, Folded))
+        return {name: tensor for layer in layers for name, tensor in layer.as_checkpoint().items()}
 
 
 def _stage(weights: Mapping[str, np.ndarray], number: int, side_px: int) -> nn.Sequential:
