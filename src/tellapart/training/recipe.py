@@ -77,18 +77,18 @@ class Recipe:
     batch: int | None = None  # pictures a step; None: 32 for a tail, else 128
     accumulate: int = 1  # steps whose gradients are added up before the weights move
     optimizer: str = "adamw"  # or "sgd" with Nesterov momentum, "rmsprop" (the tutorials'), "lamb" for large batches
-    lr: float | None = None  # highest rate, of the head; None: found by a sweep of rates before the training
+    lr: float | None = None  # highest rate, of the head; None: 5e-3 for a tail, else found by a sweep of rates
     body_lr: float = 0.1  # the deepest layers' rate as a part of the head's; groups between lie evenly on a log scale
     schedule: str = "onecycle"  # or "cosine" after a short warm-up, "constant"
     momentum: float = 0.9  # of "sgd" and "rmsprop"
     weight_decay: float = 0.02  # decoupled where the optimizer is; never of norms and biases
     label_smoothing: float = 0.1  # part of a label that is spread over all classes
     dropout: float = 0.2  # part of the features that is left out before the last layer
-    norms: str = "frozen"  # statistics of batch-norm in a pretrained body; "trained" lets them follow the batches
+    norms: str = "frozen"  # statistics of batch-norm in a pretrained body; "trained": they follow the batches, but not in a tail
     loss: str = "cross_entropy"  # or "focal", which counts what is already right for less
     focus: float = 2.0  # exponent of the focal loss
     sampling: str = "as_is"  # or "balanced": each class is drawn equally often
-    ema: float = 0.0  # keep a mean of the weights that decays so slowly: say 0.99 a step; 0: none
+    ema: float = 0.0  # keep a mean of the weights that decays so slowly, say 0.99 a step; 0: none, but 0.98 for a tail
     patience: int = 0  # stop after so many epochs without a better validation loss; 0: never
     precision: str = "auto"  # "bfloat16" where the processor has it and it pays, else "float32"
     compile: bool = False  # torch.compile: pays from some ten minutes of training
@@ -98,7 +98,7 @@ class Recipe:
     mixup: float = 0.0  # Beta(a, a) of mixed pairs of pictures; 0: none
     cutmix: float = 0.0  # the same, of a rectangle of one in the other
     erasing: float = 0.0  # part of the pictures in which a rectangle is erased
-    views: int | None = None  # varied views kept of each picture for a tail; None: what the budget allows, 4 to 8
+    views: int | None = None  # varied views kept of each picture for a tail; None: 8, or as many as 4 GB of disk hold
 
     seed: int = 0  # of the split, the folds and all else that is drawn
 
