@@ -21,6 +21,8 @@ DECODER = 1  # raise it whenever a picture is opened or fitted to other pixels; 
 # Formats are an allow-list: Pillow also opens some that start programs (EPS) or are no pictures of things.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "PPM", "JPEG2000")
 WHITE = (255, 255, 255)
+# A FIFO is opened without waiting for who writes to it; Windows has neither of the former two flags, and alone the third.
+READ_AT_ONCE = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 TURNED = range(2, 9)  # the EXIF orientations of pictures that do not lie upright; from 5 on width and height change places
 
 # Pillow warns between one and two times its limit; there we raise a PictureError that names the picture.
@@ -112,18 +114,28 @@ def _read(path: str | Path) -> bytes | np.ndarray:
     if found := containers.locate(path):
         return containers.read_member(*found)
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):  # a FIFO or a device would block for ever
-            raise PictureError("not_a_file", "not a regular file")
-        if status.st_size > MAX_BYTES:
-            raise PictureError("too_large", f"{status.st_size / 2**20:.0f} MiB; at most {MAX_BYTES // 2**20} are read")
-        with open(path, "rb", buffering=0) as file:
-            content = file.read(status.st_size)  # at once: each call lets other threads take Python's lock
-            return content if len(content) == status.st_size else content + file.readall()
+        descriptor = os.open(path, READ_AT_ONCE)
+        try:
+            return _read_open(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise PictureError("unreadable", f"cannot be read: {error.strerror}") from error
     except ValueError as error:  # a NUL in the name
         raise PictureError("unreadable", f"cannot be read: {error}") from error
+
+
+def _read_open(descriptor: int) -> bytes:
+    """All of an open file, in few calls: each lets other threads take Python's lock."""
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise PictureError("not_a_file", "not a regular file")
+    if status.st_size > MAX_BYTES:
+        raise PictureError("too_large", f"{status.st_size / 2**20:.0f} MiB; at most {MAX_BYTES // 2**20} are read")
+    content = os.read(descriptor, status.st_size)
+    while len(content) < status.st_size and (more := os.read(descriptor, status.st_size - len(content))):
+        content += more
+    return content
 
 
 def _identify(content: bytes) -> Image.Image:

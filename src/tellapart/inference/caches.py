@@ -11,7 +11,7 @@ import json
 import os
 import uuid
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -59,9 +59,14 @@ class FeatureCache:
 
     def add(self, digest: str, row: np.ndarray) -> None:
         """Keep what was computed of a picture, (D,) of one kind, say float16; on disk after `SHARD_ROWS` of them or a `flush`."""
-        self._digests.append(digest)
-        self._rows.append(row)
-        if len(self._rows) % SHARD_ROWS == 0:
+        self.extend([digest], [row])
+
+    def extend(self, digests: Sequence[str], rows: Iterable[np.ndarray]) -> None:
+        """As `add`, of several pictures: (N, D), not to be changed afterwards."""
+        n_full = len(self._rows) // SHARD_ROWS
+        self._digests.extend(digests)
+        self._rows.extend(rows)
+        if len(self._rows) // SHARD_ROWS > n_full:  # where the disk is full they grow on, and are tried again once a shard
             self.flush()
 
     def flush(self) -> None:
