@@ -21,7 +21,8 @@ from setting import Setting
 # `fine_tune`'s own defaults, stated so that the ninth epoch is known to be the one that looks at kept views.
 TAIL = ("--tune", "tail", "--epochs", "10", "--set", "views=8")
 KEPT = 9
-WHOLE = ("--tune", "all", "--epochs", "1")
+# With a rate: the search for one, up to 100 steps, would learn from five times as many pictures and is no part of the epoch.
+WHOLE = ("--tune", "all", "--epochs", "1", "--lr", "0.001")
 
 
 @dataclass(frozen=True)
