@@ -1,68 +1,47 @@
-"""Train on Fashion-MNIST: the tutorials' CNN beside Keras', and our compact network against the clock.
+"""One training of a network of ours on Fashion-MNIST, from scratch; prints one JSON object. `run.py training` calls it.
 
-    python bench/fashion.py tutorial [--seeds 3] [--peer-python PYTHON] [--held]
-    python bench/fashion.py compact  [--seeds 3] [--budget 300] [--held]
+    python bench/fashion.py tutorial FOLDER [--seed 0] [--held] [--set FIELD=VALUE]
+    python bench/fashion.py compact  FOLDER --budget 300 ...
 
-Both train on 57,000 of the training pictures and choose the best epoch on the other 3,000; the test pictures are judged once a
-seed, through the ONNX file that is served. --held judges 6,000 more pictures taken out of the training part in their place:
-so everything was chosen. Seconds count from before the pictures are read. `--set FIELD=VALUE` changes the recipe.
-
-Keras runs in an environment of its own: `python -m venv DIR; DIR/bin/pip install tensorflow-cpu keras`.
+FOLDER holds the four IDX files. 57,000 of the training pictures are learned from and the best epoch is chosen on the other 3,000;
+the test pictures are judged once, through the ONNX file that is served. --held judges 6,000 more pictures taken out of the
+training part in their place: so everything was chosen. `--set` changes the recipe. The budget is for the whole process.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-BENCH = Path(__file__).resolve().parent
-VALID, HELD = 3_000, 6_000  # pictures of the training part
-TUTORIAL_EPOCHS, TUTORIAL_BATCH = 5, 256
+from peers.fashion_pictures import BATCH, EPOCHS, parted
+
+N_HELD = 6_000  # pictures of the training part
+STARTING_S = 1.0  # of a budget, for the interpreter's start and its end; a guess
+RECIPES = {"tutorial": {"arch": "tutorial_cnn", "epochs": EPOCHS, "batch": BATCH}, "compact": {"arch": "compact"}}
 
 
 def main() -> None:
     args = parse()
-    print(
-        json.dumps({"machine": platform.processor() or platform.machine(), "cores": os.cpu_count(), "load": os.getloadavg()[0]})
-    )
-    changes = dict(parsed(change) for change in args.set)
-    if args.network == "tutorial":
-        recipe = {"arch": "tutorial_cnn", "epochs": TUTORIAL_EPOCHS, "batch": TUTORIAL_BATCH}
-        rows = [trained(args.data, {**recipe, **changes, "seed": seed}, None, held=args.held) for seed in range(args.seeds)]
-        if args.peer_python:
-            peer(args, rows)
-    else:
-        rows = [
-            trained(args.data, {"arch": "compact", **changes, "seed": s}, args.budget, held=args.held) for s in range(args.seeds)
-        ]
-    accuracies = [row["accuracy"] for row in rows]
-    spread = statistics.stdev(accuracies) if len(rows) > 1 else 0.0
-    print(f"{args.network}: accuracy {statistics.mean(accuracies):.2%} (deviation {spread:.2%}, {len(rows)} seeds)", end=", ")
-    print(f"{statistics.mean(row['total_s'] for row in rows):.0f} s in all")
+    values = {**RECIPES[args.network], **dict(map(parsed, args.set)), "seed": args.seed}
+    print(json.dumps(trained(args.folder, values, args.budget, limit=args.limit, held=args.held)))
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("network", choices=["tutorial", "compact"])
-    parser.add_argument("--data", type=Path, default=BENCH.parent.parent / "shared" / "data" / "fashion-mnist")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--budget", type=float, default=300, help="seconds in all of the compact network (default: 300)")
+    parser.add_argument("network", choices=list(RECIPES))
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="holds the four IDX files")
+    parser.add_argument("--budget", type=float, metavar="S", help="seconds of the whole process")
+    parser.add_argument("--seed", type=int, default=0, help="of the split too (default: 0)")
+    parser.add_argument("--limit", type=int, metavar="N", help="pictures of each part at most, for a trial")
     parser.add_argument("--held", action="store_true", help="judge pictures of the training part instead of the test part")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="of the recipe")
-    parser.add_argument("--peer-python", type=Path, help="a Python with keras and tensorflow, or jax")
     return parser.parse_args()
 
 
@@ -74,42 +53,46 @@ def parsed(change: str) -> tuple[str, Any]:
         return name, value
 
 
-def trained(data: Path, values: dict[str, Any], budget_s: float | None, *, held: bool) -> dict[str, Any]:
-    """One training: accuracy on the judged pictures, seconds in all and of each epoch."""
+def trained(folder: Path, values: dict[str, Any], budget_s: float | None, *, limit: int | None, held: bool) -> dict[str, Any]:
+    """What a training gave: accuracy on the judged pictures, seconds of each epoch and of the stages."""
     start = time.monotonic()
-    from tellapart import Recipe, read  # within the time: a user waits for the imports, too
+    from tellapart import Recipe  # within the budget: a user waits for the imports, too
     from tellapart.training.scratch import train_network
 
     recipe = Recipe.from_json(values)
-    table = read(data)
-    rows = np.random.default_rng([recipe.seed, 1]).permutation([row for row, name in enumerate(table.splits) if name == "train"])
-    judged = table.in_split("test")
-    if held:
-        fixed = np.random.default_rng(99).permutation(np.sort(rows))  # the same for all seeds
-        judged, rows = table.take(fixed[:HELD]), rows[~np.isin(rows, fixed[:HELD])]
-    training, valid = table.take(rows[VALID:]), table.take(rows[:VALID])
+    training, valid, judged = parts(folder, recipe.seed, limit=limit, held=held)
     read_s = time.monotonic() - start
-    deadline = None if budget_s is None else start + budget_s - judging_s(len(judged))
-    with tempfile.TemporaryDirectory() as folder:
-        tuned = train_network(training, valid, recipe, deadline=deadline, folder=Path(folder))
+    deadline = None if budget_s is None else start + budget_s - STARTING_S - judging_s(len(judged))
+    with tempfile.TemporaryDirectory() as scratch:
+        tuned = train_network(training, valid, recipe, deadline=deadline, folder=Path(scratch))
         trained_s = time.monotonic() - start
         accuracy = accuracy_of(tuned.fitted, judged)
-    row = {
-        "seed": recipe.seed,
-        "accuracy": round(accuracy, 5),
-        "valid_accuracy": round(max(epoch.valid_accuracy for epoch in tuned.history), 5),
-        "epochs": len(tuned.history),
-        "n_pictures": tuned.history[-1].n_pictures,
-        "read_s": round(read_s, 1),
-        "epoch_s": [round(b - a, 2) for a, b in pairwise([0.0, *(epoch.seconds for epoch in tuned.history)])],
-        "trained_s": round(trained_s, 1),
-        "total_s": round(time.monotonic() - start, 1),
+    return {
+        "accuracy": accuracy,
+        "valid_accuracy": max(epoch.valid_accuracy for epoch in tuned.history),
+        "epoch_s": [later - earlier for earlier, later in pairwise([0.0, *(epoch.seconds for epoch in tuned.history)])],
+        "n_train": len(training),
+        "n_judged": len(judged),
         "judged_on": "held" if held else "test",
-        "changed": {field.name: values[field.name] for field in fields(recipe) if field.name in values and field.name != "seed"},
+        "read_s": read_s,
+        "trained_s": trained_s,  # since the start, as the next
+        "judged_s": time.monotonic() - start,
+        "recipe": values,
         "notes": tuned.notes,
     }
-    print(json.dumps(row), flush=True)
-    return row
+
+
+def parts(folder: Path, seed: int, *, limit: int | None, held: bool) -> tuple[Any, Any, Any]:
+    """The tables to learn from, to choose by and to judge on."""
+    from tellapart import read
+
+    table = read(folder)
+    rows, valid_rows = parted(seed=seed)  # the training part comes first in the table
+    judged = table.in_split("test")
+    if held:
+        fixed = np.random.default_rng(99).permutation(np.sort(rows))[:N_HELD]
+        judged, rows = table.take(fixed), rows[~np.isin(rows, fixed)]
+    return table.take(rows[:limit]), table.take(valid_rows[:limit]), judged.take(range(len(judged))[:limit])
 
 
 def judging_s(n: int) -> float:
@@ -127,17 +110,6 @@ def accuracy_of(fitted: Any, table: Any) -> float:
     place = {label: code for code, label in enumerate(fitted.table.classes)}
     labels = np.array([place[label] for label in table.labels])
     return float((fitted.head.probabilities(features).argmax(1) == labels).mean())
-
-
-def peer(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
-    """Keras on the same pictures; prints how many times as long its epoch takes."""
-    command = [str(args.peer_python), str(BENCH / "peers" / "keras_tutorial.py"), str(args.data), str(TUTORIAL_EPOCHS)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
-    found = json.loads(done.stdout.splitlines()[-1])
-    print(json.dumps(found))
-    ours = statistics.median(value for row in rows for value in row["epoch_s"][1:])  # the first warms up and compiles
-    theirs = statistics.median(found["epoch_s"][1:])
-    print(f"an epoch: ours {ours:.1f} s, Keras on {found['backend']} {theirs:.1f} s: {theirs / ours:.2f} times", file=sys.stdout)
 
 
 if __name__ == "__main__":

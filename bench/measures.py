@@ -1,4 +1,4 @@
-"""The five measurements. Each yields what it measured and, beside it, what it had to reach.
+"""Five measurements of the head on frozen features. Each yields what it measured and, beside it, what it had to reach.
 
 Two sides of a ratio are always run in the same rounds on the same pictures, so that a slow minute of the machine meets both.
 """
@@ -172,12 +172,12 @@ def memory(setting: Setting) -> Iterator[Result]:
     yield Goal("memory", "peak with every picture twice / once", large.median / small.median, "at most", 1.05)
 
 
-MEASURES = (flowers, coins, predict, start, memory)
+FROZEN = (flowers, coins, predict, start, memory)
 
 
-def train(setting: Setting, pictures: Path, cache: Path, *, out: Path | None = None) -> Finished:
+def train(setting: Setting, pictures: Path, cache: Path, *options: str, out: Path | None = None) -> Finished:
     """`tellapart train`, into a new run folder unless `out` names one."""
-    command = [setting.tellapart, "train", str(pictures), "--out", str(out or setting.fresh("run")), "--json"]
+    command = [setting.tellapart, "train", str(pictures), "--out", str(out or setting.fresh("run")), *options, "--json"]
     return run_process(command, env=cached_in(cache))
 
 

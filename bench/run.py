@@ -1,8 +1,9 @@
 """Time Tellapart against others and against what it must reach. See bench/README.md.
 
-    python bench/run.py [flowers|coins|predict|start|memory|all] [--data DIR] [--repeats N] [--peer-repeats N]
-                        [--limit N] [--peer-python PYTHON] [--json FILE]
+    python bench/run.py [frozen|training|all|MEASURE] [--data DIR] [--repeats N] [--peer-repeats N] [--budget S ...]
+                        [--limit N] [--peer-python PYTHON] [--keras-python PYTHON] [--json FILE]
 
+MEASURE is one of frozen's flowers, coins, predict, start, memory, or of training's tutorial, compact, epochs.
 Markdown tables go to stdout, progress to stderr, JSON lines to FILE.
 """
 
@@ -18,25 +19,41 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
 
-from measures import MEASURES, flowers, predict
+from epochs import epochs
+from measures import FROZEN, flowers, predict
 from results import Goal, Result, markdown, number
-from setting import BENCH, Setting, machine_facts, peer_environment
+from scratch import compact, tutorial
+from setting import BENCH, Setting, environment, machine_facts
 
-WITH_PEERS = (flowers, predict)
+TRAINING = (tutorial, compact, epochs)
+GROUPS = {"frozen": FROZEN, "training": TRAINING, "all": (*FROZEN, *TRAINING)}
+WITH_PEERS = (flowers, predict, tutorial, epochs)
+WITH_KERAS = (tutorial,)
+DEFAULT_BUDGETS_S = (300,)
 
 
 def main() -> None:
     args = parse()
-    chosen = [measure for measure in MEASURES if args.measure in (measure.__name__, "all")]
-    with_peers = args.peer_repeats > 0 and any(measure in WITH_PEERS for measure in chosen)
-    peer_python = (args.peer_python or peer_environment()).absolute() if with_peers else None
-    machine = machine_facts(peer_python)
+    chosen = GROUPS.get(args.measure) or [measure for measure in GROUPS["all"] if measure.__name__ == args.measure]
+    has_peers, has_keras = (args.peer_repeats > 0 and any(one in group for one in chosen) for group in (WITH_PEERS, WITH_KERAS))
+    peer_python = (args.peer_python or environment("peers")).absolute() if has_peers else None
+    keras_python = (args.keras_python or environment("keras")).absolute() if has_keras else None
+    machine = machine_facts(peer_python, keras_python)
     if args.limit is not None:
         machine["pictures"] = f"A TRIAL with about {args.limit} pictures a data set: its figures mean nothing"
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tellapart-bench-")))
         lines = stack.enter_context(args.json.open("w")) if args.json else None
-        setting = Setting(args.data.resolve(), scratch, args.repeats, args.peer_repeats, args.limit, peer_python)
+        setting = Setting(
+            args.data.resolve(),
+            scratch,
+            args.repeats,
+            args.peer_repeats,
+            args.limit,
+            peer_python,
+            keras_python,
+            tuple(args.budget or DEFAULT_BUDGETS_S),
+        )
         write(lines, {"kind": "machine", **machine})
         results: list[Result] = []
         try:
@@ -47,12 +64,17 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("measure", nargs="?", default="all", choices=[*(measure.__name__ for measure in MEASURES), "all"])
-    parser.add_argument("--data", type=Path, default=default_data(), help="holds flowers/ and coins/ (default: %(default)s)")
+    names = [*GROUPS, *(measure.__name__ for measure in GROUPS["all"])]
+    parser.add_argument("measure", nargs="?", default="frozen", choices=names, help="(default: frozen)")
+    parser.add_argument("--data", type=Path, default=default_data(), help="holds the folders of pictures (default: %(default)s)")
     parser.add_argument("--repeats", type=positive, default=3, help="runs of our side (default: 3)")
     parser.add_argument("--peer-repeats", type=int, default=1, help="runs of each peer; 0 leaves them out (default: 1)")
+    parser.add_argument(
+        "--budget", type=positive, action="append", metavar="S", help="of `compact`; may be repeated (default: 300)"
+    )
     parser.add_argument("--limit", type=positive, help="about this many pictures a data set, for a trial")
-    parser.add_argument("--peer-python", type=Path, help="a Python with the peers (default: bench/.peer-venv, made if missing)")
+    parser.add_argument("--peer-python", type=Path, help="a Python with the peers (default: bench/.peers-venv, made if missing)")
+    parser.add_argument("--keras-python", type=Path, help="a Python with Keras (default: bench/.keras-venv, made if missing)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every result as a JSON line")
     return parser.parse_args()
 

@@ -14,22 +14,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BENCH = Path(__file__).resolve().parent
-PEER_VENV = BENCH / ".peer-venv"
-PEER_REQUIREMENTS = BENCH / "requirements-peers.txt"
-OUR_PACKAGES = ("tellapart", "openvino", "onnx", "numpy", "pillow")
+OUR_PACKAGES = ("tellapart", "openvino", "onnx", "numpy", "pillow", "torch")
 PEER_PACKAGES = ("fastai", "timm", "torch", "torchvision", "pillow")
+KERAS_PACKAGES = ("keras", "tensorflow-cpu", "jax", "numpy")
 
 
 @dataclass(frozen=True)
 class Setting:
     """What every measurement is given."""
 
-    data: Path  # holds flowers/ and coins/
+    data: Path  # holds flowers/, coins/ and fashion-mnist/
     scratch: Path
     repeats: int
     peer_repeats: int  # 0: the peers are left out
     limit: int | None  # pictures a data set, for a trial
     peer_python: Path | None
+    keras_python: Path | None
+    budgets_s: tuple[int, ...]  # of the compact network
 
     @property
     def tellapart(self) -> str:
@@ -41,10 +42,15 @@ class Setting:
 
     def pictures(self, name: str) -> Path:
         """The folder of a data set; a small copy of it when there is a limit."""
+        whole = self.whole(name)
+        return whole if self.limit is None else self._part(whole)
+
+    def whole(self, name: str) -> Path:
+        """The folder of a data set, whatever the limit."""
         whole = self.data / name
         if not whole.is_dir():
             raise SystemExit(f"there is no {whole}; say where the pictures are: --data DIR or TELLAPART_DATA")
-        return whole if self.limit is None else self._part(whole)
+        return whole
 
     def _part(self, whole: Path) -> Path:
         part = self.scratch / "part" / whole.name
@@ -65,7 +71,7 @@ class Setting:
         return " ".join(f'"{word}"' if " " in word else word for word in words)
 
     def _short(self, path: Path) -> str:
-        if self.peer_python is not None and path == self.peer_python:
+        if path in (self.peer_python, self.keras_python):
             return "python"
         for folder, name in ((self.scratch / "part", "DATA"), (self.scratch, "TMP"), (self.data, "DATA"), (BENCH, "bench")):
             if path.is_relative_to(folder):
@@ -98,19 +104,20 @@ def twice(source: Path, target: Path) -> Path:
     return target
 
 
-def peer_environment() -> Path:
-    """The Python of bench/.peer-venv, which is made first when it is missing or older than its requirements."""
-    python, stamp = PEER_VENV / "bin" / "python", PEER_VENV / "requirements.txt"
-    wanted = PEER_REQUIREMENTS.read_text()
+def environment(name: str) -> Path:
+    """The Python of bench/.NAME-venv, which is made first when it is missing or older than bench/requirements-NAME.txt."""
+    folder, requirements = BENCH / f".{name}-venv", BENCH / f"requirements-{name}.txt"
+    python, stamp = folder / "bin" / "python", folder / "requirements.txt"
+    wanted = requirements.read_text()
     if not stamp.exists() or stamp.read_text() != wanted:
-        print(f"installing the peers into {PEER_VENV} (once, minutes)", file=sys.stderr)
-        venv.create(PEER_VENV, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", PEER_REQUIREMENTS], check=True, stdout=sys.stderr)
+        print(f"installing {requirements.name} into {folder} (once, minutes)", file=sys.stderr)
+        venv.create(folder, with_pip=True, clear=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", requirements], check=True, stdout=sys.stderr)
         stamp.write_text(wanted)
     return python
 
 
-def machine_facts(peer_python: Path | None) -> dict[str, str]:
+def machine_facts(peer_python: Path | None, keras_python: Path | None = None) -> dict[str, str]:
     """What a reader needs to know about the machine, in the order to print it."""
     facts = {
         "processor": _cpu_name(),
@@ -120,9 +127,10 @@ def machine_facts(peer_python: Path | None) -> dict[str, str]:
         "load at the start": f"{os.getloadavg()[0]:.2f}",
         "Tellapart's environment": f"Python {platform.python_version()}, {versions(OUR_PACKAGES)}",
     }
-    if peer_python is not None:
-        code = "import setting; print(setting.versions(setting.PEER_PACKAGES))"
-        facts["the peers' environment"] = subprocess.check_output([peer_python, "-c", code], cwd=BENCH, text=True).strip()
+    for name, python, packages in (("the peers'", peer_python, PEER_PACKAGES), ("Keras'", keras_python, KERAS_PACKAGES)):
+        if python is not None:
+            code = f"import setting; print(setting.versions({packages}))"
+            facts[f"{name} environment"] = subprocess.check_output([python, "-c", code], cwd=BENCH, text=True).strip()
     return facts
 
 

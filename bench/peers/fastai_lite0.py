@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
-from fastai.vision.all import DataLoaders, Learner, Normalize, accuracy, vision_learner
+from fastai.vision.all import (
+    DataLoaders,
+    ImageDataLoaders,
+    Learner,
+    Normalize,
+    Resize,
+    accuracy,
+    aug_transforms,
+    get_image_files,
+    vision_learner,
+)
 from lite0 import MEAN, NAME, STD, lite0
 
 NORMALISE = Normalize.from_stats(MEAN, STD)
+SIDE_PX = 224
+BATCH = 64  # fastai's default
+
+
+def varied_pictures(folder: str) -> DataLoaders:
+    """What lies below FOLDER/train and FOLDER/val, with fastai's default augmentations."""
+    transforms = {"item_tfms": Resize(SIDE_PX), "batch_tfms": [*aug_transforms(size=SIDE_PX), NORMALISE]}
+    # fastai drops the last, smaller batch: a trial with fewer pictures than one batch would train on none.
+    batch = min(BATCH, len(get_image_files(f"{folder}/train")))
+    return ImageDataLoaders.from_folder(folder, train="train", valid="val", bs=batch, **transforms)
 
 
 def frozen_learner(dls: DataLoaders) -> Learner:

@@ -12,9 +12,7 @@ import sys
 import time
 
 from fastai.vision.all import ImageDataLoaders, Resize, get_image_files
-from fastai_lite0 import NORMALISE, frozen_learner
-
-SIDE_PX = 224
+from fastai_lite0 import NORMALISE, SIDE_PX, frozen_learner
 
 
 def main(folder: str) -> None:

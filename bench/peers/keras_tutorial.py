@@ -1,14 +1,13 @@
 """Train the Fashion-MNIST tutorials' CNN in Keras; prints one JSON object with the seconds of each epoch and the test accuracy.
 
-    KERAS_BACKEND=tensorflow python bench/peers/keras_tutorial.py FOLDER [EPOCHS]
+    KERAS_BACKEND=tensorflow python bench/peers/keras_tutorial.py FOLDER [SEED] [LIMIT]
 
-FOLDER holds the four IDX files. Needs keras and tensorflow-cpu, or jax. All training pictures are learned from and none is
-judged on between epochs, so that an epoch's seconds are training alone.
+FOLDER holds the four IDX files. KERAS_BACKEND may be jax too. Nothing is judged on between epochs, so that an epoch's seconds
+are training alone. All else is Keras' default.
 """
 
 from __future__ import annotations
 
-import gzip
 import json
 import sys
 import time
@@ -16,8 +15,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-
-BATCH = 256
+from fashion_pictures import BATCH, EPOCHS, test_part, training_part
 
 
 class Clock(keras.callbacks.Callback):
@@ -34,14 +32,9 @@ class Clock(keras.callbacks.Callback):
         self.seconds.append(time.perf_counter() - self.start)
 
 
-def read_idx(path: Path, *, n_header: int) -> np.ndarray:
-    return np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8, offset=n_header)
-
-
-def read_part(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """(N, 28, 28, 1) float32 of 0 to 1, and (N,) labels."""
-    pictures = read_idx(folder / f"{name}-images-idx3-ubyte.gz", n_header=16).reshape(-1, 28, 28, 1)
-    return pictures.astype(np.float32) / 255, read_idx(folder / f"{name}-labels-idx1-ubyte.gz", n_header=8).astype(np.int32)
+def as_inputs(pictures: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(N, 28, 28, 1) float32 of 0 to 1, and (N,) int32."""
+    return pictures[..., None].astype(np.float32) / 255, labels.astype(np.int32)
 
 
 def tutorial_cnn() -> keras.Model:
@@ -66,13 +59,16 @@ def tutorial_cnn() -> keras.Model:
     return model
 
 
-def main(folder: str, epochs: str = "5") -> None:
-    keras.utils.set_random_seed(0)
+def main(folder: str, seed: str = "0", limit: str | None = None) -> None:
+    keras.utils.set_random_seed(int(seed))
+    most = int(limit) if limit else None
+    training = as_inputs(*training_part(Path(folder), seed=int(seed), limit=most))
+    judged = as_inputs(*test_part(Path(folder), limit=most))
     clock, model = Clock(), tutorial_cnn()
-    model.fit(*read_part(Path(folder), "train"), batch_size=BATCH, epochs=int(epochs), verbose=0, callbacks=[clock])
-    _, accuracy = model.evaluate(*read_part(Path(folder), "t10k"), batch_size=BATCH, verbose=0)
-    facts = {"backend": keras.backend.backend(), "keras": keras.__version__}
-    print(json.dumps({"epoch_s": [round(value, 2) for value in clock.seconds], "accuracy": accuracy, **facts}))
+    model.fit(*training, batch_size=BATCH, epochs=EPOCHS, verbose=0, callbacks=[clock])
+    _, accuracy = model.evaluate(*judged, batch_size=BATCH, verbose=0)
+    facts = {"backend": keras.backend.backend(), "n_train": len(training[0]), "n_judged": len(judged[0])}
+    print(json.dumps({"epoch_s": clock.seconds, "accuracy": accuracy, **facts}))
 
 
 if __name__ == "__main__":
