@@ -7,21 +7,24 @@ from typing import Any
 
 import torch
 
+from tellapart.data.looks import Looks
 from tellapart.errors import CallError
 from tellapart.images import Fit
+from tellapart.images.limits import RGB_CHANNELS
 from tellapart.training.loop.devices import cpu_has_bfloat16
 from tellapart.training.networks.compact import Compact
 from tellapart.training.networks.pictures import PictureNetwork
+from tellapart.training.networks.tutorial import SMALLEST_PX as SMALLEST_TUTORIAL_PX
 from tellapart.training.networks.tutorial import TutorialCnn
 from tellapart.training.recipe import Recipe
 
 OURS: dict[str, type[Any]] = {"compact": Compact, "tutorial_cnn": TutorialCnn}
 LARGEST_OWN_PX = 64  # of the side that ours choose for themselves; larger pictures are shrunk to it
-SMALLEST_PX = 8  # that a Fit makes
+SMALLEST_PX = {"compact": 8, "tutorial_cnn": SMALLEST_TUTORIAL_PX}  # 8: that a Fit makes
 # What replaces the recipe's defaults, which are for fine-tuning; chosen on a tenth of Fashion-MNIST's training part.
 SETTINGS: dict[str, dict[str, Any]] = {
     "compact": {"lr": 0.008, "dropout": 0.0, "augment": "light", "precision": "bfloat16"},
-    "tutorial_cnn": {"lr": 0.015, "dropout": 0.1, "augment": "none", "label_smoothing": 0.0, "precision": "bfloat16"},
+    "tutorial_cnn": {"lr": 0.015, "dropout": 0.5, "augment": "none", "label_smoothing": 0.0, "precision": "bfloat16"},
 }
 
 
@@ -45,13 +48,18 @@ def with_own_settings(recipe: Recipe) -> Recipe:
     return replace(recipe, **{name: value for name, value in settings.items() if getattr(recipe, name) == defaults[name]})
 
 
-def fit_of(recipe: Recipe, own_px: int) -> Fit:
-    """How the recipe's network wants its pictures; `own_px` is the shorter side that they have, which ours take up to 64."""
+def fit_of(recipe: Recipe, looks: Looks) -> Fit:
+    """How the recipe's network wants pictures with these looks: ours take the shorter side that they have, up to 64 px.
+
+    What begins with random weights takes as many channels as they have.
+    """
     if is_ours(recipe):
-        return Fit(recipe.size or max(SMALLEST_PX, min(own_px, LARGEST_OWN_PX)), recipe.fit, 1.0)
+        side_px = recipe.size or max(SMALLEST_PX[recipe.arch], min(looks.side_px, LARGEST_OWN_PX))
+        return Fit(side_px, recipe.fit, 1.0, looks.n_channels)
     from tellapart.training.networks.timm_networks import crop_frac_of  # imports timm: 11 s
 
-    return Fit(recipe.side_px, recipe.fit, crop_frac_of(recipe))
+    n_channels = looks.n_channels if recipe.weights == "none" else RGB_CHANNELS
+    return Fit(recipe.side_px, recipe.fit, crop_frac_of(recipe), n_channels)
 
 
 def channels_of(recipe: Recipe) -> int | None:
@@ -71,6 +79,9 @@ def make_network(
     mean, std = levels
     torch.manual_seed(recipe.seed)
     shared: dict[str, Any] = {"side_px": side_px, "n_classes": n_classes, "mean": mean, "std": std, "dropout": recipe.dropout}
+    if side_px < SMALLEST_PX.get(recipe.arch, 0):
+        smallest = SMALLEST_PX[recipe.arch]
+        raise CallError(f"{recipe.arch!r} cannot take pictures of {side_px} px, but of {smallest} or more: --size {smallest}")
     match recipe.arch:
         case "compact":
             return Compact(patches=pictures, **shared)
