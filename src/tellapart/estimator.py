@@ -62,7 +62,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.seed = seed
 
     def fit(self, X: Pictures, y: Sequence[Any]) -> ImageClassifier:
-        """Train on pictures `X`, their paths (N,) or an array, with the labels `y`, (N,) or (N, 1), of any kind that can be sorted.
+        """Train on pictures `X`, their paths (N,) or an array, with labels `y`, (N,) or (N, 1), of any kind that can be sorted.
 
         Raises DataError where a picture cannot be read (all are named), an array holds none, labels are missing or of another
         shape, or fewer than two classes are given, and CallError for pictures of channels that a frozen backbone does not know.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import median_low
 
 from tellapart.errors import PictureError
+from tellapart.images import Fit
 from tellapart.images.decoding import open_described
 from tellapart.images.limits import RGB_CHANNELS
 
@@ -33,15 +34,17 @@ class Looks:
         """Their median, 0 where no picture can be read."""
         return median_low(self.sides_px) if self.sizes else 0
 
-    def side_note(self, side_px: int) -> str:
-        """How a network's side, chosen for these pictures, compares with theirs."""
+    def side_note(self, fit: Fit) -> str:
+        """How the side of a fit that was chosen for these pictures compares with theirs."""
+        side_px = fit.side_px
         if set(self.sizes) == {(side_px, side_px)}:
             return f"The network takes pictures of {side_px} px, their own side."
         if len(set(self.sizes)) == 1:
             theirs = f"they are of {self.sizes[0][0]} x {self.sizes[0][1]} px"
         else:
             theirs = f"their shorter sides are {self.sides_px[0]} to {self.sides_px[-1]} px, the median {self.side_px}"
-        return f"The network takes pictures of {side_px} px; {theirs}. Another side: --size."
+        oblong = "" if all(width == height for width, height in self.sizes) else f" What is not square: --fit {fit.mode}."
+        return f"The network takes pictures of {side_px} px; {theirs}.{oblong} Another side: --size."
 
 
 def look(paths: Sequence[str], *, n: int = LOOKED_AT) -> Looks:

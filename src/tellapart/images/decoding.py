@@ -210,7 +210,7 @@ def _identify(content: bytes) -> Image.Image:
             return _open_heic(content)
         if content.startswith(TIFF_STARTS):
             raise PictureError(
-                "undecodable", f"a TIFF that is damaged, or of 2 or more than 4 channels a page. {TIFF_REMEDY}"
+                "undecodable", f"a TIFF that is damaged, or of more than 4 channels a page. {TIFF_REMEDY}"
             ) from error
         raise PictureError("not_a_picture", f"not a picture ({_guess(content)})") from error
 

@@ -14,7 +14,7 @@ from tellapart.images.decoding import Opened, Source, open_described
 from tellapart.images.limits import MAX_CHANNELS, RGB_CHANNELS
 from tellapart.words import counted
 
-MID_GREY = 128  # what padding holds: about 0 after the usual normalisation
+MID_GREY = (128, 128, 128)  # what padding holds: about 0 after the usual normalisation
 FILTER = Image.Resampling.BICUBIC  # antialiased: Pillow widens the kernel when it shrinks
 
 
@@ -78,7 +78,7 @@ def _crop(image: Image.Image, fit: Fit) -> Image.Image:
 def _pad(image: Image.Image, fit: Fit) -> Image.Image:
     scale = fit.side_px / max(image.size)
     small = image.resize([max(1, round(length * scale)) for length in image.size], FILTER)
-    square = Image.new(image.mode, (fit.side_px, fit.side_px), (MID_GREY,) * len(image.getbands()))
+    square = Image.new(image.mode, (fit.side_px, fit.side_px), MID_GREY[: len(image.getbands())])
     width, height = small.size
     square.paste(small, ((fit.side_px - width) // 2, (fit.side_px - height) // 2))
     return square

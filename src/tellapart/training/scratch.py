@@ -121,7 +121,7 @@ class _Work:
         n_lost = len(training) + len(known) - len(decoded.table) - len(known_decoded.table)
         strange = len(held) - len(known)
         notes = (
-            looks.side_note(fit.side_px) if recipe.arch in OURS and recipe.size is None else "",
+            looks.side_note(fit) if recipe.arch in OURS and recipe.size is None else "",
             f"{counted(n_lost, 'picture')} could no longer be read and {'was' if n_lost == 1 else 'were'} left out."
             if n_lost
             else "",
