@@ -11,13 +11,11 @@ import pytest
 from tellapart.checking import check
 from tellapart.errors import CallError, DataError, PictureError
 from tellapart.evaluations import evaluate
-from tellapart.images.decoding import shown_channels
 from tellapart.inference import Classifier
 from tellapart.inference.classifiers import BUNDLE
 from tellapart.rehearsals import write_preview
 from tellapart.runs import Run, train
 from tellapart.runs.choices import Choices
-from tellapart.sources import read
 from tellapart.training import Recipe
 
 pytest.importorskip("torch")
@@ -108,7 +106,6 @@ def test_a_check_looks_at_what_is_shown(source: Path, quick: bool) -> None:
     "recipe", [Recipe(), Recipe(epochs=1), Recipe("resnet18", "none", 32)], ids=["frozen", "fine-tuned", "random"]
 )
 def test_a_frozen_backbone_refuses_and_names_the_remedy(source: Path, recipe: Recipe, tmp_path: Path) -> None:
-    read(source)
     check(source, quick=True)  # what was looked at before is not taken for what can be learned from
     with pytest.raises(CallError, match=r"these pictures have 5 channels, and the frozen backbone .* knows 3 .*: --arch compact"):
         train(source, recipe, out=tmp_path / "run")
@@ -117,14 +114,11 @@ def test_a_frozen_backbone_refuses_and_names_the_remedy(source: Path, recipe: Re
 
 def test_a_preview_shows_three_channels(source: Path, tmp_path: Path) -> None:
     assert write_preview(source, COMPACT, Choices(), tmp_path / "preview.png").stat().st_size
-    assert shown_channels(N_CHANNELS)
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    "recipe", [Recipe("resnet10t", "none", 32, epochs=1, lr=1e-3, batch=16), Recipe("tutorial_cnn", epochs=1)]
-)
+@pytest.mark.parametrize("recipe", [Recipe("resnet10t", "none", 32, epochs=1, lr=1e-3), Recipe("tutorial_cnn", epochs=1)])
 @pytest.mark.parametrize("n_channels", [2, 8])
 def test_other_networks_from_scratch_take_all_channels(recipe: Recipe, n_channels: int, tmp_path: Path) -> None:
     run = train(bands(n_channels), recipe, out=tmp_path / "run")
@@ -134,8 +128,7 @@ def test_other_networks_from_scratch_take_all_channels(recipe: Recipe, n_channel
 
 @pytest.mark.slow
 def test_the_estimator_takes_arrays() -> None:
-    sklearn = pytest.importorskip("sklearn")
-    assert sklearn
+    pytest.importorskip("sklearn")
     from tellapart import ImageClassifier
 
     values, labels = bands()

@@ -165,7 +165,7 @@ def test_the_tutorial_cnn_needs_a_pixel_after_its_second_pooling() -> None:
     assert fit_of(Recipe(arch="tutorial_cnn"), Looks(((8, 8),), 3)).side_px == 10
     assert network("tutorial_cnn", side_px=10).eval()(torch.zeros(1, 1, 10, 10, dtype=torch.uint8)).shape == (1, 10)
     with pytest.raises(CallError, match="'tutorial_cnn' cannot take pictures of 8 px, but of 10 or more: --size 10"):
-        make_network(Recipe(arch="tutorial_cnn"), pictures(4, 1, 8), n_classes=3, levels=LEVELS[1])
+        Recipe(arch="tutorial_cnn", size=8)
 
 
 @pytest.mark.parametrize("arch", ["compact", "tutorial_cnn"])

@@ -14,13 +14,11 @@ from tellapart.images.limits import RGB_CHANNELS
 from tellapart.training.loop.devices import cpu_has_bfloat16
 from tellapart.training.networks.compact import Compact
 from tellapart.training.networks.pictures import PictureNetwork
-from tellapart.training.networks.tutorial import SMALLEST_PX as SMALLEST_TUTORIAL_PX
 from tellapart.training.networks.tutorial import TutorialCnn
-from tellapart.training.recipe import Recipe
+from tellapart.training.recipe import SMALLEST_PX, Recipe
 
 OURS: dict[str, type[Any]] = {"compact": Compact, "tutorial_cnn": TutorialCnn}
 LARGEST_OWN_PX = 64  # of the side that ours choose for themselves; larger pictures are shrunk to it
-SMALLEST_PX = {"compact": 8, "tutorial_cnn": SMALLEST_TUTORIAL_PX}  # 8: that a Fit makes
 # What replaces the recipe's defaults, which are for fine-tuning; chosen on a tenth of Fashion-MNIST's training part.
 SETTINGS: dict[str, dict[str, Any]] = {
     "compact": {"lr": 0.008, "dropout": 0.0, "augment": "light", "precision": "bfloat16"},
@@ -79,9 +77,6 @@ def make_network(
     mean, std = levels
     torch.manual_seed(recipe.seed)
     shared: dict[str, Any] = {"side_px": side_px, "n_classes": n_classes, "mean": mean, "std": std, "dropout": recipe.dropout}
-    if side_px < SMALLEST_PX.get(recipe.arch, 0):
-        smallest = SMALLEST_PX[recipe.arch]
-        raise CallError(f"{recipe.arch!r} cannot take pictures of {side_px} px, but of {smallest} or more: --size {smallest}")
     match recipe.arch:
         case "compact":
             return Compact(patches=pictures, **shared)

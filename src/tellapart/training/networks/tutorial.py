@@ -13,7 +13,6 @@ from tellapart.training.networks.pictures import PictureNetwork
 
 CHANNELS, HIDDEN = 32, 128
 KERNEL = 3
-SMALLEST_PX = 10  # whose second pooling leaves a pixel
 
 
 class TutorialCnn(PictureNetwork):
