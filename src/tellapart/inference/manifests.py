@@ -12,7 +12,7 @@ from tellapart.files import read_json, sha256_of
 from tellapart.images import Fit
 from tellapart.images.limits import RGB_CHANNELS
 
-FORMAT = 2  # of pictures with other channels than RGB; of RGB and grey ones it is still 1, which has no `n_channels`
+FORMAT = 2  # of pictures with other channels than RGB; of RGB and grey ones it is still 1, which older versions read
 KIND = "tellapart-classifier"
 FILE_NAME = "manifest.json"
 
