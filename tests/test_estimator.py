@@ -29,7 +29,8 @@ def fitted(pictures: list[str], labels: list[str]) -> ImageClassifier:
 def test_options_are_parameters() -> None:
     estimator = ImageClassifier(size=96, balance=0.5)
     assert estimator.get_params() == {
-        "arch": "efficientnet_lite0", "weights": "auto", "size": 96, "fit_mode": "crop", "balance": 0.5, "seed": 0
+        "arch": "efficientnet_lite0", "weights": "auto", "size": 96, "fit_mode": "crop", "epochs": None, "balance": 0.5,
+        "seed": 0,
     }  # fmt: skip
     copy = clone(estimator)
     assert copy is not estimator

@@ -12,10 +12,13 @@ import numpy as np
 from tellapart.checks import CHECKS, DataReport, Evidence, Need, inspect, needed
 from tellapart.checks.copies import CopyPair, exact_copies, find_copies
 from tellapart.data import ImageTable, edited, fold_numbers, tie
+from tellapart.data.looks import n_channels_of
 from tellapart.data.plans import COLUMNS as PLAN_COLUMNS
 from tellapart.data.plans import plan_of
 from tellapart.errors import CallError, DataError, StorageError
 from tellapart.grouping import hashed_copies, near_copies
+from tellapart.images.decoding import shown_channels
+from tellapart.images.limits import RGB_CHANNELS
 from tellapart.inference.glances import scan, skim
 from tellapart.progress import Progress, silent
 from tellapart.sources import GUESSED, Columns, read
@@ -54,6 +57,8 @@ def check(
     title = Path(source).resolve().name if isinstance(source, str | Path) else "pictures"
     evidence = gather(table, recipe or Recipe(), needs=needs, progress=progress)
     findings, notes = inspect(evidence, only=only), evidence.table.notes
+    if shown := shown_channels(n_channels_of(table.paths)):
+        notes = (*notes, f"looked at and shown: {shown}")
     if only:
         title, notes = f"{title}-{'-'.join(only)}", (*notes, f"looked for {', '.join(only)} alone")
     if quick:
@@ -132,7 +137,7 @@ def _in_order(pairs: Iterable[CopyPair]) -> tuple[CopyPair, ...]:
 
 def _judged(table: ImageTable, recipe: Recipe, progress: Progress) -> Evidence:
     """All that can be known, by what the network says."""
-    embedded = embed_table(table, recipe, progress=progress)
+    embedded = embed_table(table, recipe, shown=n_channels_of(table.paths) != RGB_CHANNELS, progress=progress)
     glances = scan(embedded.table, progress=progress)
     embedded = replace(embedded, table=embedded.table.without(glances.failures))  # what broke in between
     copies = near_copies(embedded.table, embedded, progress=progress)

@@ -7,6 +7,7 @@ from typing import Any
 
 from tellapart.comparing import RUNS_FOLDER
 from tellapart.data import ImageTable
+from tellapart.data.looks import n_channels_of
 from tellapart.errors import CallError
 from tellapart.images import Fit
 from tellapart.progress import Progress, silent
@@ -39,7 +40,7 @@ def write_preview(source: Any, recipe: Recipe, choices: Choices, out: Path | Non
     from tellapart.training.augment.preview import preview, write_preview
 
     training = _split(source, recipe, choices, progress).in_split("train")
-    fit = Fit(recipe.side_px, recipe.fit)
+    fit = Fit(recipe.side_px, recipe.fit, n_channels=n_channels_of(training.paths))
     write_preview(preview(list(training.paths), fit, augmenter(recipe), seed=recipe.seed), out)
     return out
 

@@ -11,6 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from tellapart.errors import BundleError, CallError, PictureError
+from tellapart.images import open_picture
 from tellapart.inference import Classifier
 from tellapart.inference.runtimes import BATCH
 
@@ -147,8 +148,12 @@ def test_a_file_without_a_hash_is_refused(bundle: Path, name: str) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [lambda values: values["classes"].pop(), lambda values: values["fit"].update(side_px=97)],
-    ids=["a class fewer", "another side"],
+    [
+        lambda values: values["classes"].pop(),
+        lambda values: values["fit"].update(side_px=97),
+        lambda values: values.update(n_channels=5),
+    ],
+    ids=["a class fewer", "another side", "other channels"],
 )
 def test_a_manifest_of_another_network_is_refused(
     bundle: Path, pictures: list[str], change: Callable[[dict[str, Any]], object]
@@ -172,17 +177,28 @@ def test_a_head_without_centres_is_refused(bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "text"),
     [
-        (["a.jpg"], "a list is no picture: give a path or the bytes of a file, and predict_many for several;"),
-        (np.zeros((8, 8, 3), np.uint8), "a ndarray is no picture: give a path or the bytes of a file; an array as a .npy file"),
+        (["a.jpg"], "a list is no picture: give a path, the bytes of a file, or an array (H, W, C) of uint8, and predict_many"),
+        (np.zeros((8, 8, 3)), "an array of the shape (8, 8, 3) and float64 is no picture: give (H, W) or (H, W, C) of uint8"),
+        (np.zeros((2, 8, 8, 3), np.uint8), "an array of the shape (2, 8, 8, 3) and uint8 is no picture: "),
+        (np.zeros((8, 0, 3), np.uint8), "the array has the shape (1, 8, 0, 3): pictures without pixels"),
         (None, "a NoneType is no picture"),
     ],
 )
-def test_what_is_neither_path_nor_bytes_is_named(classifier: Classifier, source: Any, text: str) -> None:
+def test_what_is_no_picture_is_named(classifier: Classifier, source: Any, text: str) -> None:
     with pytest.raises(CallError) as caught:
         classifier.predict(source)
     assert str(caught.value).startswith(text)
     with pytest.raises(CallError):
         list(classifier.predict_many([source]))
+
+
+def test_an_array_is_a_picture(classifier: Classifier, pictures: list[str]) -> None:
+    pixels = np.asarray(open_picture(pictures[0]))
+    assert classifier.predict(pixels).probabilities == classifier.predict(pictures[0]).probabilities
+    assert classifier.predict(pixels[..., 0]).path == ""
+    assert [one.error for one in classifier.predict_many([pixels, np.zeros((9, 9, 5), np.uint8)])] == [
+        None, "has 5 channels, where 3 (red, green and blue) are wanted"
+    ]  # fmt: skip
 
 
 def test_a_place_without_a_classifier_is_named(tmp_path: Path) -> None:

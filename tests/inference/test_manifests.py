@@ -19,7 +19,7 @@ JSON = st.recursive(
 )
 VALID: dict[str, Any] = {
     "kind": "tellapart-classifier",
-    "format": FORMAT,
+    "format": 1,
     "classes": ["daisy", "rose"],
     "fit": {"side_px": 224, "mode": "crop", "crop_frac": 0.875},
     "arch": "efficientnet_lite0",
@@ -43,7 +43,16 @@ def read(folder: Path, content: bytes | str) -> Manifest:
 def test_a_manifest_survives_json(tmp_path: Path) -> None:
     manifest = Manifest.from_json(VALID)
     assert read(tmp_path, json.dumps(manifest.to_json())) == manifest
-    assert manifest.to_json() == {**VALID, "classes": ("daisy", "rose")}
+    assert manifest.to_json() == {**VALID, "classes": ("daisy", "rose"), "n_channels": 3}
+
+
+def test_other_channels_are_told_in_a_format_that_older_versions_refuse(tmp_path: Path) -> None:
+    manifest = Manifest.from_json({**VALID, "format": 2, "n_channels": 5})
+    assert manifest.fit.n_channels == 5
+    assert (manifest.to_json()["format"], manifest.to_json()["n_channels"]) == (2, 5)
+    assert read(tmp_path, json.dumps(manifest.to_json())) == manifest
+    with pytest.raises(BundleError, match="'fit' is not possible: n_channels is 0; it is 3 for grey and coloured pictures"):
+        Manifest.from_json({**VALID, "n_channels": 0})
 
 
 def test_unknown_fields_are_left_alone() -> None:

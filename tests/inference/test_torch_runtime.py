@@ -349,7 +349,7 @@ def test_another_opset_is_refused() -> None:
 
 
 def test_other_inputs_are_refused() -> None:
-    with pytest.raises(BundleError, match=r"its inputs are \{'pixels': \[0, 0, 3\]\}, not pixels of \(N, side, side, 3\)"):
+    with pytest.raises(BundleError, match=r"its inputs are \{'pixels': \[0, 0, 3\]\}, not pixels of \(N, side, side, channels\)"):
         load_runtime(model(MEANS, ["features"], side_px=0), library="torch")
 
 

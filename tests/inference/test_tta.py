@@ -34,6 +34,14 @@ def test_a_view_keeps_shape_and_type(name: str) -> None:
     assert (view == pixels).all() == (name == "as_is")
 
 
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_view_of_other_channels_is_that_of_each(name: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 20, 20, 6), np.uint8)
+    view = VIEWS[name](pixels)
+    assert view.shape == pixels.shape
+    assert (view[..., 3:] == VIEWS[name](pixels[..., 3:])).all()
+
+
 def test_views_show_what_they_say() -> None:
     pixels = np.zeros((1, 20, 20, 3), np.uint8)
     pixels[:, 0, 0] = 255  # the upper left corner

@@ -17,8 +17,9 @@ from hypothesis.extra import numpy as arrays_of
 
 from tellapart.data import ImageTable, Skipped
 from tellapart.errors import CallError, DataError, TellapartError
-from tellapart.images import open_picture
+from tellapart.images import Fit, open_picture
 from tellapart.images.arrays import as_pixels
+from tellapart.images.limits import MAX_CHANNELS
 from tellapart.sources import Columns, list_members, read
 
 DATA = Path(os.environ.get("TELLAPART_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -313,6 +314,67 @@ def test_arrays_that_are_no_pictures() -> None:
     assert "its rows are of unequal lengths" in message(([[1, 2], [3]], ["a", "b"]))
 
 
+@pytest.mark.parametrize("n_channels", [2, 5, 8])
+def test_arrays_of_other_channels(n_channels: int, tmp_path: Path) -> None:
+    values = np.stack([grey(side_px=16)] * n_channels, 3) + np.arange(n_channels, dtype=np.uint8)
+    np.savez(tmp_path / "bands.npz", x=values, y=LABELS)
+    for source in (tmp_path / "bands.npz", (values, LABELS), (values / 255, LABELS)):
+        table = read(source)
+        assert f"pictures of {n_channels} channels" in table.notes
+        fit = Fit(16, "squish", n_channels=n_channels)
+        assert (np.stack([fit.read(path) for path in table.paths]) == values).all()
+    first = read((np.moveaxis(values, 3, 1), LABELS))
+    assert "channels come before rows and columns (N, C, H, W)" in first.notes
+    assert first.sha256 == read((values, LABELS)).sha256
+
+
+@pytest.mark.parametrize(
+    ("shape", "pictures"),
+    [
+        ((2, 5, 5, 200), (2, 5, 5, 200)),  # a spectrum of each pixel of a small patch
+        ((2, 3, 3, 200), (2, 3, 3, 200)),
+        ((2, 8, 64, 64), (2, 64, 64, 8)),
+        ((2, 64, 48, 8), (2, 64, 48, 8)),
+        ((2, 1, 9, 7), (2, 9, 7)),
+        ((2, 9, 7, 1), (2, 9, 7)),
+        ((2, 3, 9, 7), (2, 9, 7, 3)),
+        ((2, 8, 8, 8), (2, 8, 8, 8)),
+    ],
+)
+def test_where_channels_are_looked_for(shape: tuple[int, ...], pictures: tuple[int, ...]) -> None:
+    assert as_pixels(np.zeros(shape, np.uint8), name="it").values.shape == pictures
+
+
+@given(arrays_of.array_shapes(min_dims=4, max_dims=4, min_side=0, max_side=6), st.sampled_from([0, 2, 5, 257, 300, 4096]))
+@settings(max_examples=60, deadline=None)
+def test_channels_from_outside_are_taken_or_named(shape: tuple[int, ...], n_channels: int) -> None:
+    values = np.zeros((*shape[:3], n_channels), np.uint8)
+    error, n_taken = "", 0
+    try:
+        n_taken = as_pixels(values, name="the stack").values.size
+    except DataError as caught:
+        error = str(caught)
+    assert error.startswith(f"the stack has the shape {values.shape}") if error else n_taken == values.size
+    assert error or n_channels
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        (np.zeros((6, 8, 8, 0), np.uint8), "the array has the shape (6, 8, 8, 0): pictures without pixels"),
+        (np.zeros((6, 9, 8, 257), np.uint8), "(6, 9, 8, 257): pictures of 257 channels; at most 256 are learned from. Leave"),
+        (np.zeros((6, 8, 8, 5, 2), np.uint8), "the array has the shape (6, 8, 8, 5, 2); pictures are (N, height, width)"),
+        (np.full((6, 8, 8, 5), -1), "the array of the shape (6, 8, 8, 5): 6 pictures hold values that are not from 0 to 255"),
+        (np.full((6, 8, 8, 5), 300.5), "the array of the shape (6, 8, 8, 5): 6 pictures hold values that are not from 0 to 255"),
+        (np.full((6, 8, 8, 5), "x"), "the array holds <U1, not numbers, in the shape (6, 8, 8, 5)"),
+        ([np.zeros((8, 8, 5)), np.zeros((8, 9, 5))] * 3, "the array is no array: its rows are of unequal lengths"),
+    ],
+    ids=["no channel", "too many", "five axes", "below 0", "above 255", "text", "ragged"],
+)
+def test_arrays_of_impossible_channels(values: object, text: str) -> None:
+    assert text in message((values, LABELS))
+
+
 def changed(number: int, value: float) -> np.ndarray:
     values = grey().astype(float)
     values[number, 3, 3] = value
@@ -383,7 +445,8 @@ def test_any_array_is_pictures_or_a_clear_error(values: np.ndarray) -> None:
         return
     assert pixels.dtype == np.uint8
     assert len(pixels) == len(values)
-    assert pixels.ndim == 3 or pixels.shape[3] in (3, 4)
+    assert pixels.ndim == 3 or 2 <= pixels.shape[3] <= MAX_CHANNELS
+    assert np.prod(pixels.shape[1:])
 
 
 def refused_or_whole(path: Path) -> None:

@@ -56,6 +56,17 @@ def levels_of(batches: list[Batch]) -> list[int]:
     return [int(picture[0, 0, 0]) for batch in batches for picture in batch.inputs]
 
 
+def test_other_channels_are_all_kept_and_pictures_without_them_left_out(tmp_path: Path) -> None:
+    bands = np.random.default_rng(0).integers(0, 256, (6, SIDE_PX, SIDE_PX, 5), np.uint8)
+    np.savez(tmp_path / "bands.npz", x=bands, y=list("aabbab"))
+    table = read(tmp_path / "bands.npz")
+    found = decode(table, replace(FIT, n_channels=5), table.classes)
+    assert (found.pixels.permute(0, 2, 3, 1).numpy() == bands).all()
+    assert [len(one) for one in found.channel_statistics()] == [5, 5]
+    with pytest.raises(DataError, match=r"none of the 6 files can be read as a picture: has 5 channels, where 3 \(red"):
+        decode(table, FIT, table.classes)
+
+
 def test_grey_pictures_have_one_channel_unless_three_are_asked_for(table: ImageTable, decoded: Decoded) -> None:
     assert decoded.pixels.shape == (20, 1, SIDE_PX, SIDE_PX)
     assert decode(table, FIT, table.classes, n_channels=3).pixels.shape == (20, 3, SIDE_PX, SIDE_PX)

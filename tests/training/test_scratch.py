@@ -85,7 +85,10 @@ def test_a_held_back_class_without_training_pictures_has_no_say(table: ImageTabl
     training, held = table.in_split("train"), table.in_split("valid")
     strange = replace(held, labels=("unheard of", *held.labels[1:]))
     tuned = train_network(training, strange, Recipe(arch="tutorial_cnn", epochs=1, batch=16), folder=tmp_path)
-    assert tuned.notes == ("1 held-back picture of classes without a training picture had no say.",)
+    assert tuned.notes == (
+        f"The network takes pictures of {SIDE_PX} px, their own side.",
+        "1 held-back picture of classes without a training picture had no say.",
+    )
     alien = replace(held, labels=("unheard of",) * len(held))
     with pytest.raises(DataError, match="none of the held-back pictures is of a class that there are training pictures of"):
         train_network(training, alien, Recipe(arch="tutorial_cnn", epochs=1), folder=tmp_path / "other")

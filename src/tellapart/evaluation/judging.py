@@ -9,6 +9,7 @@ from dataclasses import replace
 from tellapart.data import ImageTable
 from tellapart.evaluation.report import Report, percent
 from tellapart.evaluation.significance import paired_difference
+from tellapart.images.decoding import shown_channels
 from tellapart.inference import Classifier, Prediction
 from tellapart.progress import Progress, silent
 
@@ -86,6 +87,7 @@ def model_facts(classifier: Classifier) -> dict[str, str]:
     return {
         "Network": f"{manifest.arch}, weights {manifest.weights}{', frozen' if figures['penalty'] else ''}",
         "Input": f"{manifest.fit.side_px} px, {manifest.fit.mode}",
+        **({"Shown": shown} if (shown := shown_channels(manifest.fit.n_channels)) else {}),
         "Head": f"{fit}, {temperature}",
         "Training pictures": f"{figures['n_train']:,}",
         "Class balance": f"{counts[most]:,} of {most} to {counts[least]:,} of {least}; {weighing}",

@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from tellapart.errors import DataError
-from tellapart.images.limits import MAX_PIXELS
+from tellapart.images.limits import MAX_CHANNELS, MAX_PIXELS
 from tellapart.words import counted
 
 IDX_KINDS = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MAX_BYTES = 4 * 2**30  # of one array that is unpacked into memory; a guess at what a laptop has to spare
 CHUNK_ROWS = 1024
 SHOWN = 5
+USUAL_CHANNELS = (1, 3, 4)  # grey, RGB and RGBA; any other number is taken as it is
 SAMPLED = 64  # pictures that decide between interleaved and planar colours
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -28,7 +29,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 class Pixels:
     """Pictures of one size."""
 
-    values: np.ndarray  # (N, H, W) or (N, H, W, 3 or 4) uint8, perhaps a memory map
+    values: np.ndarray  # (N, H, W), or (N, H, W, C) of 2 or more channels, uint8, perhaps a memory map
     labels: tuple[str, ...] | None = None  # where the file holds them too
     rows: Sequence[int] | None = None  # the row of each picture in its file, where that is not its place
     notes: tuple[str, ...] = ()  # what was understood, to be said to the user
@@ -37,17 +38,22 @@ class Pixels:
 def as_pixels(values: np.ndarray, *, name: str, rows: Sequence[int] | None = None) -> Pixels:
     """The pictures in `values` of any usual shape and number kind.
 
-    Shapes: (N, H, W), (N, H, W, C), (N, C, H, W) or flat (N, H * W) and (N, 3 * H * W) of squares. Numbers: 0..255, or floats
-    in 0..1. Raises DataError for anything else; `rows` are the numbers that it names pictures by.
+    Shapes: (N, H, W), (N, H, W, C), (N, C, H, W) or flat (N, H * W) and (N, 3 * H * W) of squares; 3 channels are RGB and 4 RGBA.
+    Numbers: 0..255, or floats in 0..1. Raises DataError for anything else; `rows` are the numbers that it names pictures by.
     """
     if values.dtype.kind not in "buif":
-        raise DataError(f"{name} holds {values.dtype}, not numbers. Give pixels from 0 to 255, as uint8.")
+        raise DataError(
+            f"{name} holds {values.dtype}, not numbers, in the shape {values.shape}. Give pixels from 0 to 255, as uint8."
+        )
     shaped, shape_notes = _shaped(values, name)
     height, width = shaped.shape[1:3]
-    if not height * width:
+    if not math.prod(shaped.shape[1:]):
         raise DataError(f"{name} has the shape {values.shape}: pictures without pixels")
-    if height * width > MAX_PIXELS:
-        raise DataError(f"{name} holds pictures of {width} x {height} pixels; at most {MAX_PIXELS / 1e6:.0f} million are decoded")
+    if math.prod(shaped.shape[1:]) > (MAX_PIXELS if shaped.ndim == 3 else 3 * MAX_PIXELS):
+        raise DataError(
+            f"{name} has the shape {values.shape}: pictures of {width} x {height} pixels; "
+            f"at most {MAX_PIXELS / 1e6:.0f} million are decoded, of three channels"
+        )
     levels, level_notes = _levels(shaped, name, rows)
     return Pixels(levels, rows=rows, notes=shape_notes + level_notes)
 
@@ -124,19 +130,34 @@ def _idx_head(head: bytes, path: Path) -> tuple[np.dtype, tuple[int, ...], int]:
 
 
 def _shaped(values: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """(N, H, W) or (N, H, W, 3 or 4), and what was taken for what."""
+    """(N, H, W), or (N, H, W, C) of 2 or more channels, and what was taken for what."""
     if values.ndim == 2:
         return _squares(values, name)
     if values.ndim == 3:
         return values, ()
-    if values.ndim == 4 and values.shape[3] in (1, 3, 4):
-        return (values[..., 0] if values.shape[3] == 1 else values), ()
-    if values.ndim == 4 and values.shape[1] in (1, 3, 4):
-        note = "channels come before rows and columns (N, C, H, W)"
-        return (values[:, 0] if values.shape[1] == 1 else np.moveaxis(values, 1, 3)), (note,)
+    if values.ndim == 4:
+        return _with_channels_last(values, name)
     raise DataError(
-        f"{name} has the shape {values.shape}; pictures are (N, height, width), (N, height, width, 3) or flat squares (N, pixels)"
+        f"{name} has the shape {values.shape}; pictures are (N, height, width), (N, height, width, channels) "
+        "or flat squares (N, pixels)"
     )
+
+
+def _with_channels_last(values: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """(N, H, W, C) of that or of (N, C, H, W), a single channel left out."""
+    _, first, second, last = values.shape
+    is_first = last not in USUAL_CHANNELS and first != second and (first in USUAL_CHANNELS or first < second == last)
+    notes: tuple[str, ...] = ("channels come before rows and columns (N, C, H, W)",) if is_first else ()
+    pictures = np.moveaxis(values, 1, 3) if is_first else values
+    n_channels = pictures.shape[3]
+    if n_channels > MAX_CHANNELS:
+        raise DataError(
+            f"{name} has the shape {values.shape}: pictures of {n_channels} channels; at most {MAX_CHANNELS} are learned from. "
+            "Leave some out, or give (N, height, width, channels)."
+        )
+    if n_channels == 1:
+        return pictures[..., 0], notes
+    return pictures, notes if n_channels in USUAL_CHANNELS else (*notes, f"pictures of {n_channels} channels")
 
 
 def _squares(flat: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -178,7 +199,7 @@ def _levels(values: np.ndarray, name: str, rows: Sequence[int] | None) -> tuple[
     if values.dtype.kind == "b":
         return values.astype(np.uint8) * np.uint8(255), ("true and false are white and black",)
     chunks = [values[start : start + CHUNK_ROWS] for start in range(0, len(values), CHUNK_ROWS)]
-    _refuse_outside(chunks, name, rows)
+    _refuse_outside(values, chunks, name, rows)
     is_share = values.dtype.kind == "f" and max((float(chunk.max()) for chunk in chunks), default=0.0) <= 1
     levels = np.empty(values.shape, np.uint8)
     for number, chunk in enumerate(chunks):
@@ -186,7 +207,7 @@ def _levels(values: np.ndarray, name: str, rows: Sequence[int] | None) -> tuple[
     return levels, (("numbers from 0 to 1 are taken as shares of 255",) if is_share else ())
 
 
-def _refuse_outside(chunks: Sequence[np.ndarray], name: str, rows: Sequence[int] | None) -> None:
+def _refuse_outside(values: np.ndarray, chunks: Sequence[np.ndarray], name: str, rows: Sequence[int] | None) -> None:
     """Raise DataError where a number is below 0, above 255 or none at all."""
     found = list[str]()
     n_bad = 0
@@ -201,6 +222,6 @@ def _refuse_outside(chunks: Sequence[np.ndarray], name: str, rows: Sequence[int]
                 found.append(f"{'row' if rows else 'picture'} {rows[row] if rows else row} has {value:g}")
     if n_bad:
         raise DataError(
-            f"{name}: {counted(n_bad, 'picture holds', 'pictures hold')} values that are not from 0 to 255: {', '.join(found)}. "
-            "Give pixels as they were before any normalisation."
+            f"{name} of the shape {values.shape}: {counted(n_bad, 'picture holds', 'pictures hold')} values that are not from "
+            f"0 to 255: {', '.join(found)}. Give pixels as they were before any normalisation."
         )

@@ -90,7 +90,7 @@ def members(container: str | Path) -> list[str] | None:
 
 
 def read_member(container: str, member: str) -> bytes | np.ndarray:
-    """A member's content: the bytes of a picture file, or pixels (H, W) or (H, W, 3 or 4) uint8. Raises PictureError."""
+    """A member's content: the bytes of a picture file, or pixels (H, W) or (H, W, C) uint8. Raises PictureError."""
     try:
         if _is_tar(container):
             return _read_from_tar(container, member)
@@ -202,7 +202,7 @@ def _has_member(container: str, member: str) -> bool:
 
 
 def _array_member(container: str, member: str) -> np.ndarray | None:
-    """Pixels (H, W) or (H, W, 3 or 4), None where there is no such member."""
+    """Pixels (H, W) or (H, W, C), None where there is no such member."""
     key, _, number = member.rpartition("/")
     found = arrays(container).get(key)
     row = int(number) if re.fullmatch(r"[0-9]{1,12}", number) else -1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 import warnings
@@ -15,12 +16,16 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from tellapart.errors import MissingExtraError, PictureError
 from tellapart.images import containers, jpegs
-from tellapart.images.limits import MAX_BYTES, MAX_PIXELS
+from tellapart.images.limits import MAX_BYTES, MAX_CHANNELS, MAX_PIXELS, RGB_CHANNELS
 
-DECODER = 1  # raise it whenever a picture is opened or fitted to other pixels; what was computed from the older is not taken
+DECODER = 2  # raise it whenever a picture is opened or fitted to other pixels; what was computed from the older is not taken
 # Formats are an allow-list: Pillow also opens some that start programs (EPS) or are no pictures of things.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "PPM", "JPEG2000")
+Source = str | Path | bytes | np.ndarray  # where a picture is, its file's bytes, or pixels (H, W) or (H, W, C) uint8
 WHITE = (255, 255, 255)
+TIFF_REMEDY = "Save each channel as a grey page, or all as an array (N, height, width, channels) in a .npz."
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+SAMPLES_PER_PIXEL = 277  # the tag of a TIFF
 # A FIFO is opened without waiting for who writes to it; Windows has neither of the former two flags, and alone the third.
 READ_AT_ONCE = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 TURNED = range(2, 9)  # the EXIF orientations of pictures that do not lie upright; from 5 on width and height change places
@@ -35,29 +40,36 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 class Opened:
     """A decoded picture and what its file says of it."""
 
-    image: Image.Image  # the first frame, upright, RGB or grey; a large JPEG perhaps at a part of its size
+    image: Image.Image  # the first frame, upright, RGB or grey; a large JPEG perhaps at a part of its size. See `bands`
     size: tuple[int, int]  # width and height in px, upright and undiminished
     n_bytes: int
     format: str  # Pillow's name: "JPEG", "PNG" ...
     mode: str  # Pillow's name, as stored: "RGB", "L", "CMYK" ...
     camera: str  # the EXIF model, "" where there is none
+    bands: tuple[Image.Image, ...] = ()  # of other than grey and RGB pictures each channel; `image` shows three, or the first
+
+    @property
+    def n_channels(self) -> int:
+        """How many a network sees: 3 of whatever can be taken as RGB, grey too."""
+        return len(self.bands) or RGB_CHANNELS
 
 
-def open_picture(source: str | Path | bytes, *, min_side_px: int | None = None) -> Image.Image:
+def open_picture(source: Source, *, min_side_px: int | None = None) -> Image.Image:
     """The first frame of a picture as an upright RGB image; alpha lies on white, 16 bits become 8.
 
+    Of a picture with other channels the first three are shown as red, green and blue, of two the first as grey.
     With `min_side_px` a large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, both sides staying at least that long.
     Raises PictureError for whatever cannot be read, from the header alone where the picture is too large.
     """
     return open_described(source, min_side_px=min_side_px).image
 
 
-def open_described(source: str | Path | bytes, *, min_side_px: int | None = None) -> Opened:
+def open_described(source: Source, *, min_side_px: int | None = None) -> Opened:
     """As `open_picture`, with what the file says of the picture."""
     return _opened(source, "RGB", min_side_px)
 
 
-def open_grey(source: str | Path | bytes, *, min_side_px: int | None = None) -> Opened:
+def open_grey(source: Source, *, min_side_px: int | None = None) -> Opened:
     """As `open_described`, but grey; in half the time where a JPEG need not be decoded in colour and is much larger.
 
     Some greys differ by a level or two from those of the RGB image.
@@ -65,8 +77,16 @@ def open_grey(source: str | Path | bytes, *, min_side_px: int | None = None) -> 
     return _opened(source, "L", min_side_px)
 
 
-def _opened(source: str | Path | bytes, mode: str, min_side_px: int | None) -> Opened:
-    content = source if isinstance(source, bytes) else _read(source)
+def shown_channels(n_channels: int) -> str:
+    """What people are shown of pictures with so many channels, in words; "" of grey and coloured ones."""
+    if n_channels == RGB_CHANNELS:
+        return ""
+    some = "the first three, as red, green and blue" if n_channels > RGB_CHANNELS else "the first, as grey"
+    return f"{some}, of {n_channels} channels"
+
+
+def _opened(source: Source, mode: str, min_side_px: int | None) -> Opened:
+    content = source if isinstance(source, bytes | np.ndarray) else _read(source)
     if isinstance(content, np.ndarray):
         opened = _opened_array(content)
     else:
@@ -89,6 +109,8 @@ def _opened_file(content: bytes, min_side_px: int | None) -> Opened:
         with _identify(content) as image:
             _refuse_bomb(image)
             size, mode, format_name = image.size, image.mode, image.format or ""
+            if format_name == "TIFF" and (channels := _tiff_channels(image)) is not None:
+                return _opened_channels(channels, len(content), format_name)
             if min_side_px is not None:
                 image.draft(None, (min_side_px, min_side_px))
             image.load()
@@ -106,8 +128,50 @@ def _opened_file(content: bytes, min_side_px: int | None) -> Opened:
 
 
 def _opened_array(pixels: np.ndarray) -> Opened:
+    if pixels.ndim == 3 and pixels.shape[2] not in (3, 4):
+        return _opened_channels(pixels, pixels.nbytes, "ARRAY")
     image = Image.fromarray(pixels)
     return Opened(_to_rgb(image), image.size, pixels.nbytes, "ARRAY", image.mode, "")
+
+
+def _opened_channels(pixels: np.ndarray, n_bytes: int, format_name: str) -> Opened:
+    """A picture of the channels (H, W, C) uint8, of which three are RGB."""
+    bands = tuple(Image.fromarray(np.ascontiguousarray(pixels[..., number])) for number in range(pixels.shape[2]))
+    shown = Image.merge("RGB", bands[:RGB_CHANNELS]) if len(bands) >= RGB_CHANNELS else bands[0].convert("RGB")
+    others = bands if len(bands) != RGB_CHANNELS else ()
+    return Opened(shown, shown.size, n_bytes, format_name, f"{len(bands)} bands", "", others)
+
+
+def _tiff_channels(image: Image.Image) -> np.ndarray | None:
+    """The pages of a TIFF as the channels (H, W, C) uint8 of one picture, where they are several, grey and of one size.
+
+    None for any other: its first page is the picture. Raises PictureError for too many, and for channels that Pillow leaves out.
+    """
+    if image.tag_v2.get(SAMPLES_PER_PIXEL, 1) > 4:  # type: ignore[attr-defined]  # of a TIFF
+        raise PictureError("undecodable", f"a TIFF of more than 4 channels a page. {TIFF_REMEDY}")
+    n_pages = getattr(image, "n_frames", 1) if _is_levels(image.mode) else 1
+    if n_pages == 1 or len({_page_kind(image, number) for number in range(n_pages)}) > 1:
+        image.seek(0)
+        return None
+    if n_pages > MAX_CHANNELS or n_pages * math.prod(image.size) > RGB_CHANNELS * MAX_PIXELS:
+        raise PictureError("too_large", f"{n_pages} pages of {image.size[0]} x {image.size[1]} pixels are too many channels")
+    pages = np.stack([_page(image, number) for number in range(n_pages)], 2)
+    return pages if pages.dtype == np.uint8 else _to_uint8(pages)
+
+
+def _is_levels(mode: str) -> bool:
+    """Whether a mode of Pillow's is grey of 8 bits or more: pages of black and white are those of a document."""
+    return mode in ("L", "I", "F") or mode.startswith("I;")
+
+
+def _page_kind(image: Image.Image, number: int) -> tuple[str, tuple[int, int]]:
+    image.seek(number)
+    return image.mode, image.size
+
+
+def _page(image: Image.Image, number: int) -> np.ndarray:
+    image.seek(number)
+    return np.asarray(ImageOps.exif_transpose(image))
 
 
 def _read(path: str | Path) -> bytes | np.ndarray:
@@ -144,6 +208,10 @@ def _identify(content: bytes) -> Image.Image:
     except UnidentifiedImageError as error:
         if _is_heic(content):
             return _open_heic(content)
+        if content.startswith(TIFF_STARTS):
+            raise PictureError(
+                "undecodable", f"a TIFF that is damaged, or of more than 4 channels a page. {TIFF_REMEDY}"
+            ) from error
         raise PictureError("not_a_picture", f"not a picture ({_guess(content)})") from error
 
 
@@ -199,7 +267,7 @@ def _exif(image: Image.Image) -> tuple[str, int]:
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
-    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+    if image.mode != "L" and _is_levels(image.mode):
         values = np.asarray(image)
         levels = _to_uint8(values)
         levels[values == image.info.get("transparency", -1)] = 255  # a 16-bit PNG names one grey
@@ -213,7 +281,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _to_uint8(values: np.ndarray) -> np.ndarray:
-    """(H, W) of 16-bit integers, or of floats in 0..1, 0..255 or 0..65535, as 8 bits."""
+    """16-bit integers, or floats in 0..1, 0..255 or 0..65535, as 8 bits."""
     values = np.nan_to_num(values.astype(np.float32), posinf=0, neginf=0)
     top = values.max(initial=0)
     is_integer = not np.any(values % 1)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from tellapart.errors import CallError, unknown_name
-from tellapart.images.decoding import open_picture
+from tellapart.errors import CallError, PictureError, unknown_name
+from tellapart.images.decoding import Opened, Source, open_described
+from tellapart.images.limits import MAX_CHANNELS, RGB_CHANNELS
+from tellapart.words import counted
 
 MID_GREY = (128, 128, 128)  # what padding holds: about 0 after the usual normalisation
 FILTER = Image.Resampling.BICUBIC  # antialiased: Pillow widens the kernel when it shrinks
@@ -21,12 +22,14 @@ FILTER = Image.Resampling.BICUBIC  # antialiased: Pillow widens the kernel when 
 class Fit:
     """A square of `side_px`. "crop" keeps the middle, "pad" adds grey bars, "squish" ignores the aspect.
 
-    `crop_frac` is the part of the shorter side that a crop keeps (0.875: the ImageNet convention, 224 of 256).
+    `crop_frac` is the part of the shorter side that a crop keeps (0.875: the ImageNet convention, 224 of 256). `n_channels` are
+    taken: 3 of any grey or coloured picture, as RGB; another number of pictures that have just so many.
     """
 
     side_px: int = 224
     mode: str = "crop"
     crop_frac: float = 0.875
+    n_channels: int = RGB_CHANNELS
 
     def __post_init__(self) -> None:
         if self.mode not in FITS:
@@ -35,14 +38,25 @@ class Fit:
             raise CallError(f"the input side is {self.side_px} px; whole numbers between 8 and 4096 are possible")
         if not 0 < self.crop_frac <= 1:
             raise CallError(f"crop_frac is {self.crop_frac}; it is a part of the side, above 0 and at most 1")
+        if not isinstance(self.n_channels, int) or not 2 <= self.n_channels <= MAX_CHANNELS:
+            raise CallError(f"n_channels is {self.n_channels}; it is 3 for grey and coloured pictures, else 2 to {MAX_CHANNELS}")
 
     def apply(self, image: Image.Image) -> np.ndarray:
-        """The fitted picture, (side, side, 3) uint8."""
+        """The fitted image, (side, side, 3) uint8 of an RGB one, (side, side) of a grey one."""
         return np.asarray(FITS[self.mode](image, self))
 
-    def read(self, source: str | Path | bytes) -> np.ndarray:
-        """Open and fit a picture: (side, side, 3) uint8. Raises PictureError."""
-        return self.apply(open_picture(source, min_side_px=self.decoded_px))
+    def of(self, opened: Opened) -> np.ndarray:
+        """The fitted picture, (side, side, n_channels) uint8. Raises PictureError where it has another number of channels."""
+        if opened.n_channels != self.n_channels:
+            wanted = "3 (red, green and blue)" if self.n_channels == RGB_CHANNELS else self.n_channels
+            raise PictureError("channels", f"has {counted(opened.n_channels, 'channel')}, where {wanted} are wanted")
+        if not opened.bands:
+            return self.apply(opened.image)
+        return np.stack([self.apply(band) for band in opened.bands], 2)
+
+    def read(self, source: Source) -> np.ndarray:
+        """Open and fit a picture: (side, side, n_channels) uint8. Raises PictureError."""
+        return self.of(open_described(source, min_side_px=self.decoded_px))
 
     @property
     def decoded_px(self) -> int:
@@ -50,7 +64,8 @@ class Fit:
         return 2 * round(self.side_px / self.crop_frac)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """All but the channels, which follow from the network."""
+        return {name: value for name, value in asdict(self).items() if name != "n_channels"}
 
 
 def _crop(image: Image.Image, fit: Fit) -> Image.Image:
@@ -63,7 +78,7 @@ def _crop(image: Image.Image, fit: Fit) -> Image.Image:
 def _pad(image: Image.Image, fit: Fit) -> Image.Image:
     scale = fit.side_px / max(image.size)
     small = image.resize([max(1, round(length * scale)) for length in image.size], FILTER)
-    square = Image.new("RGB", (fit.side_px, fit.side_px), MID_GREY)
+    square = Image.new(image.mode, (fit.side_px, fit.side_px), MID_GREY[: len(image.getbands())])
     width, height = small.size
     square.paste(small, ((fit.side_px - width) // 2, (fit.side_px - height) // 2))
     return square

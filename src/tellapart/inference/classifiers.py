@@ -12,11 +12,13 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from tellapart.errors import BundleError, CallError, PictureError
+from tellapart.errors import BundleError, CallError, DataError, PictureError
 from tellapart.files import read_json
+from tellapart.images.arrays import as_pixels
+from tellapart.images.decoding import Source
 from tellapart.inference.manifests import FILE_NAME, Manifest
 from tellapart.inference.runtimes import Outputs, Runtime, load_runtime
-from tellapart.inference.streaming import Result, Source, run_pictures
+from tellapart.inference.streaming import Result, run_pictures
 from tellapart.inference.tta import OverViews, choose_views
 
 BUNDLE = "bundle"  # folder of the bundle within a run
@@ -78,8 +80,8 @@ class Classifier:
         return self.manifest.classes
 
     def predict(self, picture: Source, *, tta: bool | Sequence[str] = False) -> Prediction:
-        """What is on one picture: a path or the bytes of a file. Raises PictureError where it cannot be read, and CallError
-        for what is neither.
+        """What is on one picture: a path, the bytes of a file, or an array (H, W) or (H, W, C) uint8. Raises PictureError where
+        it cannot be read or has another number of channels than the classifier learned from, and CallError for anything else.
         """
         prediction = next(self.predict_many([picture], tta=tta))
         if prediction.error:
@@ -90,7 +92,7 @@ class Classifier:
         """A prediction for each picture, in order, as they are ready; a picture that cannot be read is a row with its error.
 
         With `tta` each is the mean over views of the picture (`views`), which takes as many times as long.
-        Raises CallError for what is neither a path nor bytes.
+        Raises CallError for what is neither a path, nor bytes, nor an array.
         """
         views = self.views(tta)
         runtime = OverViews(self.runtime, views) if views != ("as_is",) else self.runtime
@@ -99,7 +101,7 @@ class Classifier:
         def noted() -> Iterator[Source]:
             for picture in pictures:
                 source = _source(picture)
-                names.append("" if isinstance(source, bytes) else os.fspath(source))
+                names.append("" if isinstance(source, bytes | np.ndarray) else os.fspath(source))
                 yield source
 
         for result in run_pictures(runtime, noted(), self.manifest.fit):
@@ -140,7 +142,8 @@ def _check_widths(runtime: Runtime, manifest: Manifest, centres: np.ndarray, fol
     """Raise BundleError where the manifest, the network and the centres do not belong together."""
     n_classes, found = len(manifest.classes), runtime.widths
     wanted = {"pixels": manifest.fit.side_px, "probabilities": n_classes}
-    if {name: found.get(name) for name in wanted} != wanted or len(centres) != n_classes or "embedding" not in found:
+    is_other = {name: found.get(name) for name in wanted} != wanted or runtime.n_channels != manifest.fit.n_channels
+    if is_other or len(centres) != n_classes or "embedding" not in found:
         raise BundleError(f"{folder} is damaged: its network, manifest and head do not belong together. Export the bundle again.")
 
 
@@ -151,12 +154,28 @@ def refuse_absent(path: Path) -> None:
 
 
 def _source(picture: object) -> Source:
-    """The picture itself; raises CallError for what is neither a path nor bytes."""
+    """The picture itself; raises CallError for what is neither a path, nor bytes, nor an array of pixels."""
+    if isinstance(picture, np.ndarray):
+        return _pixels(picture)
     if isinstance(picture, str | bytes | os.PathLike):
         return picture if isinstance(picture, str | bytes) else Path(picture)
     kind = type(picture).__name__
     several = ", and predict_many for several" if isinstance(picture, list | tuple) else ""
-    raise CallError(f"a {kind} is no picture: give a path or the bytes of a file{several}; an array as a .npy file")
+    raise CallError(f"a {kind} is no picture: give a path, the bytes of a file, or an array (H, W, C) of uint8{several}")
+
+
+def _pixels(values: np.ndarray) -> np.ndarray:
+    """(H, W), or (H, W, C) of 2 or more channels; raises CallError where `values` is no picture."""
+    if values.dtype != np.uint8 or values.ndim not in (2, 3):
+        several = ". For several: predict_many" if values.ndim == 4 else ""
+        raise CallError(
+            f"an array of the shape {values.shape} and {values.dtype} is no picture: give (H, W) or (H, W, C) of uint8{several}"
+        )
+    try:
+        found: np.ndarray = as_pixels(values[np.newaxis], name="the array").values[0]
+    except DataError as error:
+        raise CallError(str(error)) from error
+    return np.ascontiguousarray(found)
 
 
 def _bundle_folder(path: Path) -> Path:

@@ -24,7 +24,7 @@ COPIED_ROWS = 512  # at a time: 3 MB
 
 @dataclass(frozen=True)
 class Backbone:
-    """A frozen network on disk: `pixels` (N, side, side, 3) uint8 -> `features` (N, D) float32.
+    """A frozen network on disk: `pixels` (N, side, side, C) uint8 -> `features` (N, D) float32.
 
     `blocks` are the widths of the parts that the features are made of (say, mean and maximum of a layer), in order.
     """
@@ -69,15 +69,23 @@ class Features:
         return [self.row_of[digest] for digest in table.sha256]
 
 
-def embed(table: ImageTable, backbone: Backbone, *, cache_folder: Path | None = None, progress: Progress = silent) -> Features:
+def embed(
+    table: ImageTable,
+    backbone: Backbone,
+    *,
+    shown: bool = False,
+    cache_folder: Path | None = None,
+    progress: Progress = silent,
+) -> Features:
     """The features of the table's pictures, each content once; only those that the cache lacks are computed.
 
+    With `shown` a picture with other channels than the backbone takes is embedded as it is shown, in place of being a failure.
     An unreadable picture is in `failures`. On any interruption what was computed so far is kept. In the same pass each
     opened picture's glance is left in its cache, so that a `scan` afterwards opens none.
     """
     runtime, remark = load_embedder(backbone.path)
     name = runtime.name
-    cache = FeatureCache(_space(backbone, name), folder=cache_folder)
+    cache = FeatureCache(_space(backbone, name) | ({"shown": True} if shown else {}), folder=cache_folder)
     path_of = dict(zip(reversed(table.sha256), reversed(table.paths), strict=True))  # the first of several copies
     row_of = {digest: row for row, digest in enumerate(dict.fromkeys(table.sha256))}
     matrix = np.empty((len(row_of), backbone.n_features), np.float16)
@@ -85,7 +93,7 @@ def embed(table: ImageTable, backbone: Backbone, *, cache_folder: Path | None = 
     missing = [digest for digest in row_of if digest not in kept]
     failures = dict[str, str]()
     glances = glance_cache(cache_folder)
-    results = run_pictures(runtime, (path_of[digest] for digest in missing), backbone.fit, glances=True)
+    results = run_pictures(runtime, (path_of[digest] for digest in missing), backbone.fit, glances=True, shown=shown)
     try:
         for done, (digest, result) in enumerate(zip(missing, results, strict=True), start=1):
             if result.glance is None:

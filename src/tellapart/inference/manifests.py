@@ -10,8 +10,9 @@ from typing import Any
 from tellapart.errors import BundleError, CallError
 from tellapart.files import read_json, sha256_of
 from tellapart.images import Fit
+from tellapart.images.limits import RGB_CHANNELS
 
-FORMAT = 1
+FORMAT = 2  # of pictures with other channels than RGB; of RGB and grey ones it is still 1, which older versions read
 KIND = "tellapart-classifier"
 FILE_NAME = "manifest.json"
 
@@ -34,7 +35,9 @@ class Manifest:
     files: Mapping[str, str]  # name -> SHA-256
 
     def to_json(self) -> dict[str, Any]:
-        return {"kind": KIND, "format": FORMAT, **asdict(self)}
+        n_channels = self.fit.n_channels
+        told = {"kind": KIND, "format": 1 if n_channels == RGB_CHANNELS else FORMAT, "n_channels": n_channels}
+        return told | asdict(self) | {"fit": self.fit.to_json()}
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
@@ -55,7 +58,7 @@ class Manifest:
             if not is_right(values[name]):
                 raise BundleError(f"{place} is damaged: {name!r} is not {meaning}")
         try:
-            fit = Fit(**values["fit"])
+            fit = Fit(**values["fit"], n_channels=values.get("n_channels", RGB_CHANNELS))
         except (TypeError, CallError) as error:
             raise BundleError(f"{place} is damaged: 'fit' is not possible: {error}") from error
         fields = {name: values[name] for name in CHECKS}

@@ -40,8 +40,12 @@ class Runtime(Protocol):
     def widths(self) -> dict[str, int]:
         """The side of the input `pixels` in px, and the width of each output."""
 
+    @property
+    def n_channels(self) -> int:
+        """How many channels the input `pixels` has."""
+
     def stream(self, batches: Iterable[np.ndarray]) -> Iterator[Outputs]:
-        """The outputs of each (BATCH, side, side, 3) uint8 batch by name, in order, some batches running ahead."""
+        """The outputs of each (BATCH, side, side, C) uint8 batch by name, in order, some batches running ahead."""
 
 
 def runtime_library() -> str:
@@ -116,6 +120,10 @@ class OpenVino:
     def widths(self) -> dict[str, int]:
         return {port.any_name: port.partial_shape[1].get_length() for port in (*self.graph.inputs, *self.graph.outputs)}
 
+    @cached_property
+    def n_channels(self) -> int:
+        return int(self.graph.inputs[0].partial_shape[3].get_length())
+
     @property
     def precision(self) -> str:
         return "bf16" if self.has_bf16 else "f32"
@@ -174,6 +182,10 @@ class OnnxRuntime:
         import onnxruntime
 
         return f"ONNX Runtime {onnxruntime.__version__} {device} f32"
+
+    @property
+    def n_channels(self) -> int:
+        return int(self.session.get_inputs()[0].shape[3])
 
     def stream(self, batches: Iterable[np.ndarray]) -> Iterator[Outputs]:
         for batch in batches:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
 from tellapart.errors import PictureError
 from tellapart.images import Fit
-from tellapart.images.decoding import open_described
+from tellapart.images.decoding import Source, open_described
 from tellapart.images.glances import glance
 from tellapart.inference.runtimes import BATCH, Outputs, Runtime
 
-Source = str | Path | bytes
 DECODE_THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 BATCHES_AHEAD = 2 * DECODE_THREADS + 2  # enough to ride out one slow picture; memory stays at some 50 pictures
 
@@ -34,20 +33,23 @@ class Result:
 
 @dataclass(frozen=True)
 class _Batch:
-    pixels: np.ndarray  # (BATCH, side, side, 3) uint8; places of unreadable pictures are black
+    pixels: np.ndarray  # (BATCH, side, side, C) uint8; places of unreadable pictures are black
     errors: tuple[PictureError | None, ...]
     glances: tuple[np.ndarray | None, ...]
 
 
-def run_pictures(runtime: Runtime, sources: Iterable[Source], fit: Fit, *, glances: bool = False) -> Iterator[Result]:
+def run_pictures(
+    runtime: Runtime, sources: Iterable[Source], fit: Fit, *, glances: bool = False, shown: bool = False
+) -> Iterator[Result]:
     """A result for each source, in order, with a glance at each picture where `glances` are wanted.
 
+    Of a picture with other channels than the fit takes the result is an error, or with `shown` that of its visible three.
     Holds only a bounded number of pictures, however many there are.
     """
     pending = deque[_Batch]()
 
     def pixels() -> Iterator[np.ndarray]:
-        for batch in _decoded(sources, fit, glances):
+        for batch in _decoded(sources, partial(_decode, fit=fit, glances=glances, shown=shown)):
             pending.append(batch)
             yield batch.pixels
 
@@ -58,12 +60,12 @@ def run_pictures(runtime: Runtime, sources: Iterable[Source], fit: Fit, *, glanc
             yield Result(of_one, error, batch.glances[place])
 
 
-def _decoded(sources: Iterable[Source], fit: Fit, glances: bool) -> Iterator[_Batch]:
+def _decoded(sources: Iterable[Source], decode: Callable[[list[Source]], _Batch]) -> Iterator[_Batch]:
     rest, ahead = iter(sources), deque[Future[_Batch]]()
     pool = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
     try:
         while chunk := list(islice(rest, BATCH)):
-            ahead.append(pool.submit(_decode, chunk, fit, glances))
+            ahead.append(pool.submit(decode, chunk))
             if len(ahead) == BATCHES_AHEAD:
                 yield ahead.popleft().result()
         while ahead:
@@ -72,14 +74,14 @@ def _decoded(sources: Iterable[Source], fit: Fit, glances: bool) -> Iterator[_Ba
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _decode(sources: list[Source], fit: Fit, glances: bool) -> _Batch:
-    pixels = np.zeros((BATCH, fit.side_px, fit.side_px, 3), np.uint8)
+def _decode(sources: list[Source], *, fit: Fit, glances: bool, shown: bool) -> _Batch:
+    pixels = np.zeros((BATCH, fit.side_px, fit.side_px, fit.n_channels), np.uint8)
     errors: list[PictureError | None] = [None] * len(sources)
     seen: list[np.ndarray | None] = [None] * len(sources)
     for place, source in enumerate(sources):
         try:
             opened = open_described(source, min_side_px=fit.decoded_px)
-            pixels[place] = fit.apply(opened.image)
+            pixels[place] = fit.apply(opened.image) if shown else fit.of(opened)
             seen[place] = glance(opened) if glances else None
         except PictureError as error:
             errors[place] = error

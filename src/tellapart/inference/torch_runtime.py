@@ -37,6 +37,7 @@ class Network:
         graph = _read(model)
         self.outputs = tuple(port.name for port in graph.output)
         self.widths = {port.name: _width(port) for port in (*graph.input, *graph.output)}
+        self.n_channels = int(graph.input[0].type.tensor_type.shape.dim[3].dim_value)
         self._known: dict[str, Tensor | None] = {"": None, **_weights(graph, device)}  # "" is an input left out
         self._steps = list[_Step]()
         with torch.inference_mode():
@@ -46,7 +47,7 @@ class Network:
         self._known = {name: value for name, value in self._known.items() if name in last_use or name in self.outputs}
 
     def __call__(self, pixels: Tensor) -> dict[str, Tensor]:
-        """The outputs by name, (N, width) each, of (N, side, side, 3) uint8 on the device."""
+        """The outputs by name, (N, width) each, of (N, side, side, C) uint8 on the device."""
         values = {**self._known, "pixels": pixels}
         for step, spent in zip(self._steps, self._spent, strict=True):
             values.update(step.results(values))
@@ -94,9 +95,9 @@ def _read(model: bytes) -> onnx.GraphProto:
     if versions.get("", 0) not in OPSETS:
         raise ValueError(f"opset {versions.get('')}; {OPSETS[0]} to {OPSETS[-1]} are read")
     shapes = {port.name: [side.dim_value for side in port.type.tensor_type.shape.dim[1:]] for port in loaded.graph.input}
-    side_px = next(iter(shapes.get("pixels", [])), 0)
-    if side_px < 1 or shapes != {"pixels": [side_px, side_px, 3]}:
-        raise ValueError(f"its inputs are {shapes}, not pixels of (N, side, side, 3)")
+    sides = shapes.get("pixels", [])
+    if len(shapes) != 1 or len(sides) != 3 or min(sides) < 1 or sides[0] != sides[1]:
+        raise ValueError(f"its inputs are {shapes}, not pixels of (N, side, side, channels)")
     return loaded.graph
 
 
@@ -165,6 +166,10 @@ class TorchRuntime:
     @property
     def widths(self) -> dict[str, int]:
         return self.network.widths
+
+    @property
+    def n_channels(self) -> int:
+        return self.network.n_channels
 
     @cached_property
     def name(self) -> str:

@@ -15,16 +15,22 @@ KEPT = 0.9  # part of the side that a crop shows; training zooms to 1.1
 
 
 def crop(pixels: np.ndarray, place_y: float, place_x: float) -> np.ndarray:
-    """A part of each picture (n, side, side, 3) uint8 as large as the whole; places from 0 (top, left) to 1."""
+    """A part of each picture (n, side, side, C) uint8 as large as the whole; places from 0 (top, left) to 1."""
     side = pixels.shape[1]
     inner = side * KEPT
     top, left = place_y * (side - inner), place_x * (side - inner)
     box = (left, top, left + inner, top + inner)
-    resized = (Image.fromarray(one).resize((side, side), Image.Resampling.BILINEAR, box=box) for one in pixels)
-    return np.stack([np.asarray(one) for one in resized])
+    return np.stack([_resized(one, box) for one in pixels])
 
 
-View = Callable[[np.ndarray], np.ndarray]  # (n, side, side, 3) uint8 -> the same
+def _resized(pixels: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
+    """The box of a picture (side, side, C), as large as the whole."""
+    if pixels.ndim == 3 and pixels.shape[2] != 3:  # Pillow holds no more than four channels
+        return np.stack([_resized(pixels[..., number], box) for number in range(pixels.shape[2])], 2)
+    return np.asarray(Image.fromarray(pixels).resize(pixels.shape[:2], Image.Resampling.BILINEAR, box=box))
+
+
+View = Callable[[np.ndarray], np.ndarray]  # (n, side, side, C) uint8 -> the same
 VIEWS: dict[str, View] = {
     "as_is": lambda pixels: pixels,
     "mirrored": lambda pixels: np.ascontiguousarray(pixels[:, :, ::-1]),
@@ -63,6 +69,10 @@ class OverViews:
     @property
     def widths(self) -> dict[str, int]:
         return self._runtime.widths
+
+    @property
+    def n_channels(self) -> int:
+        return self._runtime.n_channels
 
     def stream(self, batches: Iterable[np.ndarray]) -> Iterator[Outputs]:
         outputs = self._runtime.stream(view(batch) for batch in batches for view in self._views)

@@ -40,7 +40,7 @@ from tellapart.runs.run import (
     write_report,
 )
 from tellapart.sources import GUESSED, Columns
-from tellapart.training import Fitted, Recipe, embed_table, fit_classifier
+from tellapart.training import Fitted, Recipe, embed_table, fit_classifier, refuse_channels
 from tellapart.training.backbones import get_backbone
 from tellapart.training.loop.logs import ignored
 from tellapart.words import counted
@@ -80,6 +80,7 @@ def train(
     networks.refuse_missing(recipe)
     if not recipe.is_from_scratch:
         with clock.of("backbone"):
+            refuse_channels(table, recipe)
             get_backbone(recipe)  # kept for the embedding; what is wrong with it is said before there is a folder
     folder = Path(out) if out is not None else next_folder(source)
     begun = {

@@ -119,6 +119,12 @@ def read_arrays(source: Sequence[Any], *, progress: Progress = silent) -> ImageT
     return _table(parts, name="the arrays", source="arrays", notes=tuple(dict.fromkeys(notes)), progress=progress)
 
 
+def keep_pictures(values: np.ndarray, *, name: str) -> list[str]:
+    """The paths of the pictures in an array, which is kept in the cache folder. Raises DataError where it holds none."""
+    pixels = as_pixels(values, name=name)
+    return _stored_paths(pixels, keep_array(pixels.values))
+
+
 def _stored_paths(pixels: Pixels, stored: Path) -> list[str]:
     return [f"{stored}{MARK}{row}" for row in range(len(pixels.values))]
 

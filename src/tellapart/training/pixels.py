@@ -15,6 +15,7 @@ from tellapart.data import ImageTable
 from tellapart.errors import DataError, PictureError, StorageError
 from tellapart.files import cache_dir
 from tellapart.images import Fit
+from tellapart.images.limits import RGB_CHANNELS
 from tellapart.inference.streaming import DECODE_THREADS
 from tellapart.progress import Progress, silent
 from tellapart.training.augment.augmenters import Augmenter, generator_of
@@ -32,7 +33,7 @@ class Decoded:
     """A table's readable pictures, fitted."""
 
     table: ImageTable  # those that cannot be read are in `table.skipped`
-    pixels: torch.Tensor  # (N, C, side, side) uint8; C is 1 where the pictures were asked for as grey, or all are
+    pixels: torch.Tensor  # (N, C, side, side) uint8; C is the fit's, or 1 where RGB was asked for as grey, or all are grey
     fit: Fit
 
     classes: tuple[str, ...]
@@ -59,11 +60,11 @@ def decode(
 ) -> Decoded:
     """Open and fit the table's pictures, all of which are of these classes.
 
-    `n_channels` is 1 or 3, by default 1 where every picture is grey. Up to 2 GB of pixels are held in memory, more in a file
-    under the cache that is gone with the process. Raises DataError where no picture can be read, StorageError where there is
-    no room for that file.
+    `n_channels` is 1 or the fit's, by default 1 where that is 3 and every picture is grey. Up to 2 GB of pixels are held in
+    memory, more in a file under the cache that is gone with the process. Raises DataError where no picture can be read,
+    StorageError where there is no room for that file.
     """
-    pixels = _room((len(table), 3, fit.side_px, fit.side_px))
+    pixels = _room((len(table), fit.n_channels, fit.side_px, fit.side_px))
     failures, is_grey = dict[str, str](), True
     chunks = [range(first, min(first + CHUNK, len(table))) for first in range(0, len(table), CHUNK)]
     with ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode") as pool:
@@ -73,7 +74,7 @@ def decode(
             progress("decoding", rows.stop, len(table))
     if set(table.sha256) == failures.keys():
         raise DataError(f"none of the {len(table)} files can be read as a picture: {next(iter(failures.values()))}")
-    n_kept = n_channels or (1 if is_grey else 3)
+    n_kept = n_channels or (1 if is_grey else fit.n_channels)
     kept = [row for row, digest in enumerate(table.sha256) if digest not in failures]
     chosen = pixels if len(kept) == len(table) else pixels[kept]
     tensor = torch.from_numpy(np.ascontiguousarray(chosen[:, :1]) if n_kept == 1 else chosen)
@@ -106,7 +107,9 @@ def _decode(table: ImageTable, fit: Fit, pixels: np.ndarray, rows: range) -> tup
             failures[table.sha256[row]] = str(error)
             pixels[row] = 0
     part = pixels[rows.start : rows.stop]
-    return failures, bool((part[:, 0] == part[:, 1]).all() and (part[:, 0] == part[:, 2]).all())
+    return failures, fit.n_channels == RGB_CHANNELS and bool(
+        (part[:, 0] == part[:, 1]).all() and (part[:, 0] == part[:, 2]).all()
+    )
 
 
 @dataclass(frozen=True)

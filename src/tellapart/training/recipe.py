@@ -12,6 +12,7 @@ from tellapart.images import Fit
 DEFAULT_ARCH = "efficientnet_lite0"
 DEFAULT_SIDE_PX = 224
 OWN_NETWORKS = ("compact", "tutorial_cnn")  # of ours, always trained from scratch
+SMALLEST_PX = {"compact": 8, "tutorial_cnn": 10}  # sides; of 10 px the tutorial's second pooling leaves a pixel, 8 a Fit makes
 
 CHOICES = {
     "tune": ("auto", "tail", "all"),
@@ -112,6 +113,10 @@ class Recipe:
         Fit(self.side_px, self.fit)  # raises CallError for a side or a fit that is not possible
         if self.arch in OWN_NETWORKS and self.epochs == 0:
             raise CallError(f"{self.arch} has no weights to begin with: it is trained from scratch, for 1 epoch or more")
+        if self.side_px < (smallest := SMALLEST_PX.get(self.arch, 0)):
+            raise CallError(
+                f"{self.arch!r} cannot take pictures of {self.side_px} px, but of {smallest} or more: --size {smallest}"
+            )
 
     @property
     def side_px(self) -> int:

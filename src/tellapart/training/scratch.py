@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from tellapart.data import ImageTable, fold_numbers
-from tellapart.errors import DataError, PictureError, TellapartError
+from tellapart.data.looks import look
+from tellapart.errors import DataError, TellapartError
 from tellapart.files import read_json, write_json
-from tellapart.images.decoding import open_picture
 from tellapart.progress import Progress, silent
 from tellapart.training.augment.augmenters import augmenter
 from tellapart.training.augment.policies import POLICIES, Policy
@@ -33,7 +33,6 @@ from tellapart.training.tuned import Tuned
 from tellapart.words import counted
 
 RATES_FILE = "rates.json"  # of the sweep: a `RateSweep`
-MEASURED = 32  # pictures whose sides are looked at before a side is chosen
 DEFAULT_EPOCHS = 20  # from scratch, where neither epochs nor a budget are given; a guess
 MOST_EPOCHS = 200  # that a budget may be filled with
 CENTRED = 4_000  # training pictures, at most, that the classes' centres are the means of
@@ -114,30 +113,21 @@ class _Work:
         known = held.take(row for row, label in enumerate(held.labels) if label in set(classes))
         if not len(known):
             raise DataError("none of the held-back pictures is of a class that there are training pictures of. Hold back others.")
-        fit = fit_of(recipe, _own_px(training.paths))
+        looks = look(training.paths)
+        fit = fit_of(recipe, looks)
         decoded = decode(training, fit, classes, n_channels=channels_of(recipe), progress=progress)
         known_decoded = decode(known, fit, classes, n_channels=decoded.pixels.shape[1], progress=progress)
         network = make_network(recipe, decoded.pixels, n_classes=len(classes), levels=decoded.channel_statistics())
         n_lost = len(training) + len(known) - len(decoded.table) - len(known_decoded.table)
         strange = len(held) - len(known)
         notes = (
+            looks.side_note(fit) if recipe.arch in OURS and recipe.size is None else "",
             f"{counted(n_lost, 'picture')} could no longer be read and {'was' if n_lost == 1 else 'were'} left out."
             if n_lost
             else "",
             f"{counted(strange, 'held-back picture')} of classes without a training picture had no say." if strange else "",
         )
         return cls(decoded, known_decoded, network, tuple(filter(None, notes)))
-
-
-def _own_px(paths: Sequence[str]) -> int:
-    """The shorter side that pictures have, the median of a few."""
-    sides = []
-    for path in paths[:: max(1, len(paths) // MEASURED)]:
-        try:
-            sides.append(min(open_picture(path).size))
-        except PictureError:
-            continue
-    return int(np.median(sides)) if sides else 0
 
 
 @dataclass(frozen=True)
@@ -221,7 +211,7 @@ def _features(served: Served, decoded: Decoded, recipe: Recipe, progress: Progre
     for start in range(0, len(decoded.pixels), BATCH):
         pictures = to_device(decoded.pixels[start : start + BATCH], device)
         with torch.inference_mode(), context:
-            parts.append(served(pictures.expand(-1, 3, -1, -1).permute(0, 2, 3, 1)).float().cpu().numpy())
+            parts.append(served(pictures.expand(-1, decoded.fit.n_channels, -1, -1).permute(0, 2, 3, 1)).float().cpu().numpy())
         progress("embedding", min(start + BATCH, len(decoded.pixels)), len(decoded.pixels))
     return np.concatenate(parts)
 

@@ -14,7 +14,7 @@ from tellapart.training.graphs import OPSET
 
 
 def traced(network: torch.nn.Module, pixels: torch.Tensor, *, name: str) -> onnx.ModelProto:
-    """The graph of a network that makes `features` (N, D) of `pixels` (N, side, side, 3) uint8, such as those given.
+    """The graph of a network that makes `features` (N, D) of `pixels` (N, side, side, C) uint8, such as those given.
 
     Raises BundleError where an operation cannot be written as ONNX; `name` is what the network is called then.
     """

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from tellapart.data import ImageTable, fold_numbers
-from tellapart.errors import DataError
+from tellapart.data.looks import n_channels_of
+from tellapart.errors import CallError, DataError
+from tellapart.images.limits import RGB_CHANNELS
 from tellapart.inference.classifiers import LEFT_OUT
 from tellapart.inference.features import Backbone, Features, embed
 from tellapart.progress import Progress, silent
@@ -59,13 +61,26 @@ class Fitted:
         return figures | {"cross_validated_accuracy": float((head.fold_probabilities.argmax(1) == self.table.codes).mean())}
 
 
-def embed_table(table: ImageTable, recipe: Recipe, *, progress: Progress = silent) -> Embedded:
+def refuse_channels(table: ImageTable, recipe: Recipe) -> None:
+    """Raise CallError where the pictures have other channels than the recipe's frozen backbone knows."""
+    n_channels = n_channels_of(table.paths)
+    if n_channels != RGB_CHANNELS:
+        raise CallError(
+            f"these pictures have {n_channels} channels, and the frozen backbone {recipe.arch!r} knows 3 (red, green and blue). "
+            "A network from scratch learns from all of them: --arch compact, or a name of timm's with --weights none --epochs 20"
+        )
+
+
+def embed_table(table: ImageTable, recipe: Recipe, *, shown: bool = False, progress: Progress = silent) -> Embedded:
     """The table's readable pictures with their features; the unreadable ones go to `table.skipped`.
 
-    Raises DataError where none can be read.
+    With `shown` pictures of other channels than RGB are embedded as they are shown, to be looked at and not learned from.
+    Raises DataError where none can be read, and CallError where they have other channels.
     """
+    if not shown:
+        refuse_channels(table, recipe)
     backbone = get_backbone(recipe)
-    features = embed(table, backbone, progress=progress)
+    features = embed(table, backbone, shown=shown, progress=progress)
     readable = table.without(features.failures)
     if not len(readable):
         reasons = sorted(set(features.failures.values()))

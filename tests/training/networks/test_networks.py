@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("torch")
@@ -7,8 +11,10 @@ pytest.importorskip("torch")
 import torch
 from torch.nn import functional
 
+from tellapart.data.looks import Looks
 from tellapart.errors import CallError
 from tellapart.training import Recipe
+from tellapart.training.networks import compact
 from tellapart.training.networks.compact import Compact, whitening
 from tellapart.training.networks.dropping import quick_dropout
 from tellapart.training.networks.making import fit_of, is_ours, make_network, with_own_settings
@@ -16,7 +22,8 @@ from tellapart.training.networks.pictures import PictureNetwork
 from tellapart.training.networks.summary import summarize
 from tellapart.training.networks.tutorial import TutorialCnn
 
-LEVELS = {1: ([100.0], [60.0]), 3: ([100.0, 110.0, 120.0], [60.0, 50.0, 40.0])}
+LEVELS = {n: ([100.0 + 10 * i for i in range(n)], [60.0 - i for i in range(n)]) for n in (1, 2, 3, 8)}
+PEER = Path(__file__).parents[3] / "bench" / "peers" / "keras_tutorial.py"
 
 
 def pictures(n: int, n_channels: int, side_px: int) -> torch.Tensor:
@@ -31,7 +38,7 @@ def network(arch: str, *, n_channels: int = 1, side_px: int = 28, dropout: float
 
 
 @pytest.mark.parametrize("arch", ["compact", "tutorial_cnn"])
-@pytest.mark.parametrize(("n_channels", "side_px"), [(1, 28), (3, 32), (3, 64)])
+@pytest.mark.parametrize(("n_channels", "side_px"), [(1, 28), (3, 32), (3, 64), (2, 28), (8, 40)])
 def test_ours_take_grey_and_coloured_pictures_of_small_sides(arch: str, n_channels: int, side_px: int) -> None:
     one = network(arch, n_channels=n_channels, side_px=side_px).eval()
     logits = one(pictures(3, n_channels, side_px))
@@ -43,6 +50,51 @@ def test_ours_take_grey_and_coloured_pictures_of_small_sides(arch: str, n_channe
 def test_the_tutorial_cnn_has_the_parameters_of_the_tutorial() -> None:
     """Of Keras' `model.summary()`: batch-norm 4 (2 of them statistics), 320, 9,248, 102,528 and 1,290."""
     assert sum(parameter.numel() for parameter in network("tutorial_cnn").parameters()) == 2 + 320 + 9_248 + 102_528 + 1_290
+
+
+@pytest.mark.parametrize("n_channels", [1, 2, 3, 8])
+@pytest.mark.parametrize("side_px", [12, 28, 33, 64])
+def test_the_tutorial_cnn_has_the_parameters_of_the_peer(n_channels: int, side_px: int) -> None:
+    one = network("tutorial_cnn", n_channels=n_channels, side_px=side_px)
+    found = [sum(parameter.numel() for parameter in layer.parameters()) for layer in one.children()]
+    assert sorted(found) == sorted(peer_counts(n_channels, side_px))
+
+
+def test_the_tutorial_cnn_leaves_out_as_much_as_the_peer() -> None:
+    """A quarter after each convolution, and half before the last layer."""
+    parts = [float(argument) for name, argument in peer_layers() if name == "Dropout"]
+    settled = with_own_settings(Recipe(arch="tutorial_cnn"))
+    assert parts == [settled.dropout / 2, settled.dropout / 2, settled.dropout] == [0.25, 0.25, 0.5]
+
+
+def peer_layers() -> list[tuple[str, str]]:
+    """Name and first argument of each layer of the tutorial, as the benchmark's peer builds it in Keras."""
+    return re.findall(r"layers\.(\w+)\(([\d.]*)", PEER.read_text())
+
+
+def peer_counts(n_channels: int, side_px: int) -> Iterator[int]:
+    """How many parameters each of the peer's layers learns, in pictures of this side with so many channels."""
+    width, side = n_channels, side_px
+    for name, argument in peer_layers():
+        match name:
+            case "BatchNormalization":
+                yield 2 * width  # its two statistics are not learned
+            case "Conv2D":
+                yield (9 * width + 1) * int(argument)
+                width, side = int(argument), side - 2
+            case "MaxPooling2D":
+                side //= 2
+            case "Flatten":
+                width = width * side * side
+            case "Dense":
+                yield (width + 1) * int(argument)
+                width = int(argument)
+
+
+def test_patches_of_many_channels_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = pictures(60, 8, 28).float()
+    monkeypatch.setattr(compact, "PATCH_VALUES", 20 * 8 * 28 * 28 * 16 // 9)
+    assert whitening(shown, side=4).equal(whitening(shown[:20], side=4))
 
 
 def test_the_quick_first_layer_computes_the_plain_one() -> None:
@@ -104,8 +156,22 @@ def test_quick_dropout_follows_the_seed() -> None:
 
 @pytest.mark.parametrize(("own_px", "side_px"), [(28, 28), (64, 64), (500, 64), (3, 8)])
 def test_the_side_of_ours_comes_from_the_pictures(own_px: int, side_px: int) -> None:
-    assert fit_of(Recipe(arch="compact"), own_px).side_px == side_px
-    assert fit_of(Recipe(arch="compact", size=48), own_px).side_px == 48
+    looks = Looks(((own_px, own_px + 9),) * 3, 3)
+    assert fit_of(Recipe(arch="compact"), looks).side_px == side_px
+    assert fit_of(Recipe(arch="compact", size=48), looks).side_px == 48
+
+
+def test_the_tutorial_cnn_needs_a_pixel_after_its_second_pooling() -> None:
+    assert fit_of(Recipe(arch="tutorial_cnn"), Looks(((8, 8),), 3)).side_px == 10
+    assert network("tutorial_cnn", side_px=10).eval()(torch.zeros(1, 1, 10, 10, dtype=torch.uint8)).shape == (1, 10)
+    with pytest.raises(CallError, match="'tutorial_cnn' cannot take pictures of 8 px, but of 10 or more: --size 10"):
+        Recipe(arch="tutorial_cnn", size=8)
+
+
+@pytest.mark.parametrize("arch", ["compact", "tutorial_cnn"])
+def test_what_is_learned_from_scratch_takes_all_channels(arch: str) -> None:
+    assert fit_of(Recipe(arch=arch), Looks(((28, 28),), 8)).n_channels == 8
+    assert fit_of(Recipe(arch=arch), Looks(((28, 28),), 3)).n_channels == 3
 
 
 def test_only_what_a_recipe_leaves_open_is_settled_by_the_network() -> None:

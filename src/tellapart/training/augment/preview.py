@@ -11,7 +11,7 @@ from PIL import Image
 
 from tellapart.errors import DataError, PictureError
 from tellapart.files import write_atomically
-from tellapart.images import Fit
+from tellapart.images import Fit, open_picture
 from tellapart.pages import DENSITY
 from tellapart.training.augment.augmenters import Augmenter, generator_of
 
@@ -31,7 +31,7 @@ def preview(paths: list[str], fit: Fit, augment: Augmenter, *, seed: int = 0, n_
         raise DataError("none of the pictures can be read: there is nothing to preview. Run: tellapart check DATA")
     rows = []
     for number, pixels in enumerate(fitted):
-        copies = torch.tensor(pixels).permute(2, 0, 1).repeat(N_VIEWS, 1, 1, 1)  # (views, 3, side, side)
+        copies = torch.tensor(pixels).permute(2, 0, 1).repeat(N_VIEWS, 1, 1, 1)  # (views, C, side, side)
         varied = augment(copies, generator_of(seed, 0, number)).permute(0, 2, 3, 1).numpy()
         rows.append([pixels, *varied])
     return _grid(rows, fit.side_px)
@@ -65,7 +65,7 @@ def _grid(rows: list[list[np.ndarray]], side_px: int) -> Image.Image:
     sheet = Image.new("RGB", (GAP_PX * 2 + pitch * len(rows[0]), GAP_PX + pitch * len(rows)), (WHITE,) * 3)
     for y, row in enumerate(rows):
         for x, pixels in enumerate(row):
-            shown = Image.fromarray(np.ascontiguousarray(pixels)).resize((side, side), Image.Resampling.BICUBIC)
+            shown = open_picture(np.ascontiguousarray(pixels)).resize((side, side), Image.Resampling.BICUBIC)
             apart = GAP_PX if x else 0  # the picture itself stands apart from its views
             sheet.paste(shown, (GAP_PX + apart + x * pitch, GAP_PX + y * pitch))
     return sheet

@@ -14,6 +14,7 @@ WIDTHS = (32, 64, 128)  # 92.3 % of Fashion-MNIST after 150 s of one core; (32, 
 STEM = 4  # side of the whitened patches, 2 px apart: half the side leaves at once, and no number is lost of a grey picture
 WHITENED_BELOW = 64  # directions of the patches that are kept, so that a stem of colours is no wider than the first stage
 PATCHES_OF = 1000  # pictures are plenty to know what neighbouring pixels share
+PATCH_VALUES = 2**25  # numbers in all patches, at most: those of 1000 RGB pictures of 64 px, and half a gigabyte of memory
 FLOOR = 5e-4  # of a variance: flat directions of the patches are noise, not to be blown up (arXiv:2404.00498)
 
 
@@ -71,6 +72,7 @@ class _Unit(nn.Module):
 def whitening(pictures: torch.Tensor, *, side: int) -> torch.Tensor:
     """The kernel (d, C, side, side) that makes the pictures' patches uncorrelated and of variance 1, at most 32 directions."""
     n_channels = pictures.shape[1]
+    pictures = pictures[: max(1, PATCH_VALUES // (pictures[0].numel() * side * side // (side - 1) ** 2))]
     patches = functional.unfold(pictures, side, stride=side - 1).transpose(1, 2).reshape(-1, n_channels * side * side)
     centred = (patches - patches.mean(0)).double()
     variances, directions = torch.linalg.eigh(centred.T @ centred / len(centred))  # ascending

@@ -18,7 +18,7 @@ FILE = "backbone.onnx"
 
 
 class Served(nn.Module):
-    """`pixels` (N, side, side, 3) uint8 to the `features` (N, D) float32 of a network, of grey pictures from one of the channels.
+    """`pixels` (N, side, side, C) uint8 to the `features` (N, D) float32 of a network, of grey pictures from one of the channels.
 
     `mirrored`: the mean of the features of a picture and of its mirror image, so that the linear head has the mean of both
     logits. It takes twice the time, and is for small networks that learned from mirrored pictures.
@@ -44,6 +44,6 @@ def export_backbone(served: Served, fit: Fit, *, arch: str, weights: str, folder
     digest = hashlib.sha256(b"".join(tensor.cpu().numpy().tobytes() for tensor in tensors.values())).hexdigest()
     place = folder or cache_dir() / "trained" / digest[:24]
     device = next(network.parameters()).device
-    pixels = torch.zeros(2, fit.side_px, fit.side_px, 3, dtype=torch.uint8, device=device)
+    pixels = torch.zeros(2, fit.side_px, fit.side_px, fit.n_channels, dtype=torch.uint8, device=device)
     write_atomically(place / FILE, traced(served, pixels, name=arch).SerializeToString())
     return Backbone(arch, weights, digest, place / FILE, fit, (network.head.in_features,))

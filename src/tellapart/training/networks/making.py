@@ -7,21 +7,22 @@ from typing import Any
 
 import torch
 
+from tellapart.data.looks import Looks
 from tellapart.errors import CallError
 from tellapart.images import Fit
+from tellapart.images.limits import RGB_CHANNELS
 from tellapart.training.loop.devices import cpu_has_bfloat16
 from tellapart.training.networks.compact import Compact
 from tellapart.training.networks.pictures import PictureNetwork
 from tellapart.training.networks.tutorial import TutorialCnn
-from tellapart.training.recipe import Recipe
+from tellapart.training.recipe import SMALLEST_PX, Recipe
 
 OURS: dict[str, type[Any]] = {"compact": Compact, "tutorial_cnn": TutorialCnn}
 LARGEST_OWN_PX = 64  # of the side that ours choose for themselves; larger pictures are shrunk to it
-SMALLEST_PX = 8  # that a Fit makes
 # What replaces the recipe's defaults, which are for fine-tuning; chosen on a tenth of Fashion-MNIST's training part.
 SETTINGS: dict[str, dict[str, Any]] = {
     "compact": {"lr": 0.008, "dropout": 0.0, "augment": "light", "precision": "bfloat16"},
-    "tutorial_cnn": {"lr": 0.015, "dropout": 0.1, "augment": "none", "label_smoothing": 0.0, "precision": "bfloat16"},
+    "tutorial_cnn": {"lr": 0.015, "dropout": 0.5, "augment": "none", "label_smoothing": 0.0, "precision": "bfloat16"},
 }
 
 
@@ -45,13 +46,18 @@ def with_own_settings(recipe: Recipe) -> Recipe:
     return replace(recipe, **{name: value for name, value in settings.items() if getattr(recipe, name) == defaults[name]})
 
 
-def fit_of(recipe: Recipe, own_px: int) -> Fit:
-    """How the recipe's network wants its pictures; `own_px` is the shorter side that they have, which ours take up to 64."""
+def fit_of(recipe: Recipe, looks: Looks) -> Fit:
+    """How the recipe's network wants pictures with these looks: ours take the shorter side that they have, up to 64 px.
+
+    What begins with random weights takes as many channels as they have.
+    """
     if is_ours(recipe):
-        return Fit(recipe.size or max(SMALLEST_PX, min(own_px, LARGEST_OWN_PX)), recipe.fit, 1.0)
+        side_px = recipe.size or max(SMALLEST_PX[recipe.arch], min(looks.side_px, LARGEST_OWN_PX))
+        return Fit(side_px, recipe.fit, 1.0, looks.n_channels)
     from tellapart.training.networks.timm_networks import crop_frac_of  # imports timm: 11 s
 
-    return Fit(recipe.side_px, recipe.fit, crop_frac_of(recipe))
+    n_channels = looks.n_channels if recipe.weights == "none" else RGB_CHANNELS
+    return Fit(recipe.side_px, recipe.fit, crop_frac_of(recipe), n_channels)
 
 
 def channels_of(recipe: Recipe) -> int | None:

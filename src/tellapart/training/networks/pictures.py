@@ -30,7 +30,7 @@ class PictureNetwork(Network):
 
     @property
     def n_channels(self) -> int:
-        """Of the pictures that it takes: 1 of grey ones, 3 of coloured ones."""
+        """Of the pictures that it takes: 1 of grey ones, 3 of coloured ones, else all that they have."""
         return len(self.mean)
 
     def features(self, pictures: torch.Tensor) -> torch.Tensor:
