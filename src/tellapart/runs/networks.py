@@ -67,7 +67,7 @@ def tune(
     from tellapart.training.augment.policies import POLICIES
     from tellapart.training.scratch import train_network
 
-    checked = check_policy(POLICIES[recipe.augment], fitted)
+    checked = check_policy(POLICIES[recipe.settled.augment], fitted)
     more: dict[str, Any] = {"policy": checked.policy, "told": told, "progress": progress}
     tuned = train_network(training, held, recipe, deadline=until, folder=folder, **more)
     notes, trained = (*checked.notes, *tuned.notes), tuned.fitted

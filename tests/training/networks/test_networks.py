@@ -110,10 +110,11 @@ def test_the_side_of_ours_comes_from_the_pictures(own_px: int, side_px: int) -> 
 
 def test_only_what_a_recipe_leaves_open_is_settled_by_the_network() -> None:
     settled = with_own_settings(Recipe(arch="compact"))
-    assert settled.lr is not None
-    assert settled.augment == "light"
-    assert with_own_settings(Recipe(arch="compact", lr=0.1, augment="strong", dropout=0.3)).lr == 0.1
-    assert with_own_settings(Recipe(arch="resnet18")) == Recipe(arch="resnet18")
+    assert (settled.lr, settled.augment, settled.dropout, settled.label_smoothing) == (0.008, "light", 0.0, 0.1)
+    given = Recipe(arch="tutorial_cnn", lr=0.1, augment="default", dropout=0.2, label_smoothing=0.1, precision="float32")
+    assert with_own_settings(given) == given, "what was given is kept, though other networks have it by default"
+    other = Recipe(arch="resnet18", augment="default", dropout=0.2, label_smoothing=0.1)
+    assert with_own_settings(Recipe(arch="resnet18")) == with_own_settings(other) == other
 
 
 def test_ours_have_no_weights_to_begin_with() -> None:

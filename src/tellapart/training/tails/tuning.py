@@ -79,11 +79,13 @@ def fine_tune(
     settings = tail_settings(recipe)
     notes: list[str] = []
     if policy is None:
-        checked = suited_policy(POLICIES[recipe.augment], fitted)
+        checked = suited_policy(POLICIES[recipe.settled.augment], fitted)
         policy, fitted = checked.policy, replace(fitted, left_out=checked.left_out)
         notes += checked.notes
     weights = lite0_weights()
-    tail = Tail(weights, len(training.classes), boundary=boundary, side_px=start.fit.side_px, dropout=recipe.dropout)
+    tail = Tail(
+        weights, len(training.classes), boundary=boundary, side_px=start.fit.side_px, dropout=recipe.settled.dropout or 0.0
+    )
     stem = Stem(weights, side_px=start.fit.side_px, boundary=boundary)
     pixels = decode(training, wider(start.fit), training.classes, n_channels=3, progress=progress)
     varied = VariedActivations(
