@@ -119,8 +119,8 @@ def _default(lesson: Lesson) -> str:
     own = replace(lesson.recipe, lr=None).settled.lr
     if lesson.default_lr is not None:
         return (
-            f"Where no rate is given, the last stages are trained at {lesson.default_lr:g}. A sweep tells more of the head, which "
-            "begins with zeros, than of them: try its rate against that one."
+            f"Where no rate is given, the last stages are trained at {lesson.default_lr:g}. A sweep tells more of the head, "
+            "which begins with zeros, than of them: try its rate against that one."
         )
     if own is not None:
         return f"Where no rate is given, {lesson.recipe.arch} is trained at {own:g}, without a sweep."

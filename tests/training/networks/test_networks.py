@@ -123,7 +123,7 @@ def test_ours_have_no_weights_to_begin_with() -> None:
 
 
 def test_a_summary_counts_parameters_and_operations() -> None:
-    summary = summarize(network("tutorial_cnn"), 28)
+    summary = summarize(network("tutorial_cnn"), Recipe(arch="tutorial_cnn"), pictures(1, 1, 28))
     assert (summary.n_trainable, summary.n_frozen) == (113_388, 0)
     convolutions = 26 * 26 * 32 * 9 + 11 * 11 * 32 * 32 * 9
     assert summary.n_multiplications == convolutions + 800 * 128 + 128 * 10
@@ -131,4 +131,4 @@ def test_a_summary_counts_parameters_and_operations() -> None:
     text = summary.text().splitlines()
     assert text[0].split() == ["layer", "kind", "gives", "trainable", "frozen"]
     assert text[-1] == "113,388 parameters to train, 0 frozen; 1.4 million multiply-adds a picture"
-    assert summarize(network("compact"), 28).n_frozen == 32 * 16
+    assert summarize(network("compact"), Recipe(arch="compact"), pictures(1, 1, 28)).n_frozen == 32 * 16
