@@ -109,7 +109,7 @@ def judged(name: str, recipe: Recipe, args: argparse.Namespace) -> Judged:
     embedded = embed_table(table, recipe)
     training, held = (embedded.table.in_split(name) for name in ("train", "valid"))
     fitted = fit_classifier(embedded.features.floats(training), training, embedded.backbone, recipe)
-    policy = replace(POLICIES[recipe.augment], **dict(map(field, args.policy))) if args.policy else None
+    policy = replace(POLICIES[recipe.settled.augment], **dict(map(field, args.policy))) if args.policy else None
     with tempfile.TemporaryDirectory() as scratch:
         with bars() as progress:
             tuned = fine_tune(

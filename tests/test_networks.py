@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,63 @@ def test_a_tail_is_never_worse_than_its_head(clean_sample: Sample, tmp_path: Pat
     assert tuned.report.accuracy >= head.report.accuracy
     assert not head.is_trained
     assert tuned.is_trained
+
+
+def test_what_was_planned_stands_in_the_run(from_scratch: Run) -> None:
+    plan = from_scratch.to_json()["plan"]
+    assert (plan["part"], plan["epochs"], plan["batch"], plan["lr"], plan["n_frozen"]) == ("all", 2, 16, 0.002, 0)
+    assert plan["seconds"] > plan["epoch_s"] > 0
+
+
+def test_the_command_says_its_plan_first_and_trains_nothing_where_asked(clean_sample: Sample, tellapart, tmp_path: Path) -> None:
+    words = ("train", clean_sample.root, "--arch", "tutorial_cnn", "--size", "32", "--epochs", "1", "--batch", "16")
+    done = tellapart(*words, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert "To train is the whole network: " in done.stderr
+    assert "1 epoch of about " in done.stderr
+    summary = json.loads(tellapart(*words, "--summary", "--json").stdout)
+    assert summary["layers"][-1]["kind"] == "Linear"
+    rates = tellapart(*words, "--find-lr", "--out", tmp_path / "rates.svg")
+    assert [line.partition(":")[0] for line in rates.stdout.splitlines()] == ["steepest", "valley", "swept", "note", "curve"]
+    assert (tmp_path / "rates.svg").is_file()
+    wrong = tellapart(*words, "--find-lr", "--summary")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "give one of them" in wrong.stderr
+
+
+def test_the_command_ends_well_where_the_rate_ruins_the_network(clean_sample: Sample, tellapart, tmp_path: Path) -> None:
+    words = ("--arch", "compact", "--size", "32", "--epochs", "2", "--lr", "100")
+    done = tellapart("train", clean_sample.root, *words, "--out", tmp_path / "run")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "The training diverged in epoch 1" in done.stderr
+    assert "there is no network to keep" in done.stderr
+
+
+def test_trackers_are_refused_before_there_is_a_folder(clean_sample: Sample, tmp_path: Path) -> None:
+    with pytest.raises(CallError, match=r"unknown tracker 'mlfow'; did you mean 'mlflow'\?"):
+        train(clean_sample.root, FROM_SCRATCH, out=tmp_path / "run", track=("mlfow",))
+    with pytest.raises(CallError, match="a head alone has no epochs to track"):
+        train(clean_sample.root, Recipe(size=96), out=tmp_path / "run", track=("mlflow",))
+    if find_spec("tensorboard") is None:
+        with pytest.raises(CallError, match="the tracker 'tensorboard' is not installed: pip install tensorboard"):
+            train(clean_sample.root, FROM_SCRATCH, out=tmp_path / "run", track=("tensorboard",))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.filterwarnings("ignore")  # what these packages say of their own dependencies
+@pytest.mark.skipif(find_spec("tensorboard") is None, reason="TensorBoard is not installed")
+def test_a_resumed_training_goes_on_in_its_tracker(clean_sample: Sample, tmp_path: Path) -> None:
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(clean_sample.root, FROM_SCRATCH, out=tmp_path / "run", track=("tensorboard",), told=stop)
+    resumed = resume(tmp_path / "run")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    assert [one.step for one in found.Scalars("valid_loss")] == [1, 2]
+    assert any("tensorboard --logdir" in note for note in resumed.to_json()["notes"])
 
 
 def test_what_cannot_be_meant_is_refused(clean_sample: Sample, tmp_path: Path) -> None:

@@ -37,6 +37,11 @@ def test_unreadable_pictures_are_failures_with_a_reason(sample: Sample, tmp_path
     assert not set(seen.failures) & set(seen.row_of)
 
 
+def test_what_cannot_be_read_is_looked_at_again_beside_a_full_cache(sample: Sample, tmp_path: Path) -> None:
+    table = read(sample.root)
+    assert skim(table, cache_folder=tmp_path).failures == skim(table, cache_folder=tmp_path).failures != {}
+
+
 def test_what_is_cached_is_not_opened_again(clean_sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = read(clean_sample.root)
     first = scan(table, cache_folder=tmp_path)

@@ -60,3 +60,9 @@ def test_a_negative_seed_is_refused() -> None:
 def test_values_that_are_no_recipe_are_refused(values: dict[str, object], text: str) -> None:
     with pytest.raises(CallError, match=text):
         Recipe.from_json(values)
+
+
+def test_a_recipe_of_earlier_runs_still_loads() -> None:
+    """They hold numbers and names where later ones leave open what suits the network."""
+    earlier = {"arch": "efficientnet_lite0", "dropout": 0.2, "label_smoothing": 0.1, "augment": "default", "epochs": 3}
+    assert Recipe.from_json(earlier).settled == Recipe(epochs=3).settled

@@ -17,7 +17,8 @@ from tellapart.inference.runtimes import load_runtime
 from tellapart.inference.streaming import run_pictures
 from tellapart.sources import read
 from tellapart.training import Recipe
-from tellapart.training.scratch import RATES_FILE, train_network
+from tellapart.training.loop.teaching import RATES_FILE
+from tellapart.training.scratch import train_network
 from tellapart.training.tuned import Tuned
 
 SIDE_PX, N_PER_CLASS = 32, 32
@@ -99,6 +100,16 @@ def test_no_time_at_all_is_said(table: ImageTable, tmp_path: Path) -> None:
         train_network(
             table.in_split("train"), table.in_split("valid"), Recipe(arch="compact"), deadline=time.monotonic(), folder=tmp_path
         )
+
+
+@pytest.mark.parametrize("arch", ["compact", "tutorial_cnn"])
+def test_a_rate_that_ruins_a_network_is_said(arch: str, table: ImageTable, tmp_path: Path) -> None:
+    """In fewer steps than it takes to tell a trend."""
+    recipe = Recipe(arch=arch, lr=100.0, epochs=2)
+    with pytest.raises(
+        TellapartError, match=r"The training diverged in epoch 1 .* The rate 100 is too high: .*no network to keep"
+    ):
+        train_network(table.in_split("train"), table.in_split("valid"), recipe, folder=tmp_path)
 
 
 @pytest.mark.slow

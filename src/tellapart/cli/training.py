@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,6 +24,9 @@ from tellapart.cli.columns import (
 )
 from tellapart.cli.recipes import recipe_of, seconds_of
 from tellapart.errors import CallError
+
+if TYPE_CHECKING:
+    from tellapart.training.loop.planning import Plan
 
 
 @app.command(epilog="Example: tellapart train flowers/ --out runs/flowers")
@@ -91,6 +94,14 @@ def train(
     preview: Annotated[
         bool, typer.Option("--preview", help="Do not train: draw how pictures are varied. [--out: a .png]")
     ] = False,
+    find_lr: Annotated[
+        bool, typer.Option("--find-lr", help="Do not train: suggest a rate for the network. [--out: an .html or .svg]")
+    ] = False,
+    summary: Annotated[bool, typer.Option("--summary", help="Do not train: show the layers of the network.")] = False,
+    track: Annotated[
+        list[str] | None,
+        typer.Option("--track", metavar="tensorboard|mlflow", help="Send each epoch there too; may be repeated."),
+    ] = None,
     resume: Annotated[Path | None, typer.Option("--resume", metavar="RUN", help="Go on with an unfinished run.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Decides all that is drawn. [default: 0]")] = None,
     as_json: Json = False,
@@ -122,20 +133,33 @@ def train(
     )
     columns = columns_of(path_column, label_column, split_column, group_column, weight_column, label_sep, root)
     choices = Choices(tuple(drop or ()), columns, edits, split_like, allow_leaks)
-    if resume is not None and (recipe != recipe_of(None, ()) or choices != Choices() or out or preview):
+    is_rehearsal = preview or find_lr or summary
+    if resume is not None and (recipe != recipe_of(None, ()) or choices != Choices() or out or is_rehearsal or track):
         raise CallError("a resumed run keeps the choices that it was started with; leave the other options out")
+    if preview + find_lr + summary > 1 or (is_rehearsal and track) or (summary and out):
+        raise CallError(
+            "--preview, --find-lr and --summary train nothing: give one of them, no --track, and with a summary no --out"
+        )
     with bars() as progress:
         if preview:
             print(rehearsals.write_preview(data, recipe, choices, out, progress=progress))
+            return
+        if find_lr:
+            rate = rehearsals.find_rate(data, recipe, choices, out, progress=progress)
+            print(json.dumps(rate.to_json()) if as_json else rate.text())
+            return
+        if summary:
+            network = rehearsals.summarize_network(data, recipe, choices, progress=progress)
+            print(json.dumps(network.to_json()) if as_json else network.text())
             return
         if "," in (arch or ""):
             found = rehearsals.compare_backbones(data, recipe, choices, progress=progress)
             print(found.text(), file=sys.stderr)
             recipe = replace(recipe, arch=found.best.arch)
         if resume is not None:
-            run = runs.resume(resume, progress=progress)
+            run = runs.resume(resume, planned=_say_plan, progress=progress)
         else:
-            run = runs.train(data, recipe, out=out, **vars(choices), progress=progress)
+            run = runs.train(data, recipe, out=out, **vars(choices), track=track or (), planned=_say_plan, progress=progress)
     print(json.dumps(run.to_json()) if as_json else _train_text(run.to_json(), run.report.summary()))
 
 
@@ -168,6 +192,10 @@ def evaluate(
     with bars() as progress:
         judged = evaluations.evaluate(runs.Run.load(run), data, columns=columns, edits=edits, tta=tta, progress=progress)
     print(json.dumps(judged.to_json()) if as_json else judged.text())
+
+
+def _say_plan(plan: Plan) -> None:
+    print(plan.text, file=sys.stderr)
 
 
 def _train_text(facts: dict[str, Any], summary: str) -> str:

@@ -90,7 +90,7 @@ def _look_at(table: ImageTable, look: Look, kind: np.dtype, cache: FeatureCache,
                 failures.update((digest, reason) for digest, reason in zip(chunk, reasons, strict=True) if reason)
                 read = [place for place, reason in enumerate(reasons) if not reason]
                 looked_at = [chunk[place] for place in read]
-                cache.extend(looked_at, seen[read].view(np.uint8).reshape(len(read), -1))
+                cache.extend(looked_at, seen[read].view(np.uint8).reshape(len(read), kind.itemsize))
                 rows[[row_of[digest] for digest in looked_at]] = seen[read]
                 done += len(chunk)
                 progress("looking", done, len(missing))

@@ -12,19 +12,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tellapart.data import ImageTable
+from tellapart.data.looks import look
 from tellapart.errors import MissingExtraError
 from tellapart.inference.features import embed
 from tellapart.progress import Progress
+from tellapart.runs.beginnings import Beginning
 from tellapart.training import Fitted, Recipe
 from tellapart.training.recipe import DEFAULT_ARCH
 from tellapart.words import counted
 
 if TYPE_CHECKING:
+    from tellapart.training.augment.checked import Checked
+    from tellapart.training.loop.lessons import Lesson
     from tellapart.training.loop.logs import Epoch
+    from tellapart.training.loop.planning import Plan
+    from tellapart.training.networks.summary import Summary
     from tellapart.training.tuned import Tuned
 
 Told = Callable[["Epoch"], None]
+Planned = Callable[["Plan"], None]
 NOTE_HEAD = "The trained network is no better than the head on frozen features on the {n}; the head is kept."
+SHOWN = 32  # pictures to a pretrained network, to learn what it makes of one
 JUDGING_S = 4.0  # at the end of a budget, for the report; and a second for so many pictures that are judged:
 JUDGED_PER_S = 150
 CHECKPOINT = "checkpoint.safetensors"
@@ -36,9 +44,11 @@ class Course:
 
     history: Sequence[Any] = ()  # an `Epoch` each
     notes: tuple[str, ...] = ()
+    plan: Plan | None = None  # what it was told to take beforehand
 
     def to_json(self) -> dict[str, Any]:
-        return {"epochs": [asdict(epoch) for epoch in self.history], "training_notes": list(self.notes)}
+        plan = self.plan and self.plan.to_json()
+        return {"epochs": [asdict(epoch) for epoch in self.history], "training_notes": list(self.notes), "plan": plan}
 
 
 def refuse_missing(recipe: Recipe) -> None:
@@ -53,38 +63,64 @@ def refuse_missing_torch(what: str) -> None:
         raise MissingExtraError(what, "train")
 
 
-def tune(
-    fitted: Fitted, whole: ImageTable, recipe: Recipe, *, deadline: float | None, folder: Path, told: Told, progress: Progress
+def train_network(
+    beginning: Beginning,
+    recipe: Recipe,
+    *,
+    deadline: float | None,
+    folder: Path,
+    told: Told,
+    planned: Planned,
+    progress: Progress,
 ) -> tuple[Fitted, Course]:
-    """The classifier after training the network that its head is on, or as it was where that made it no better on validation."""
-    training, held = whole.in_split("train"), whole.in_split("valid")
+    """The classifier after training its network; the one that it began with, where that is no worse on validation."""
+    training, held = beginning.whole.in_split("train"), beginning.whole.in_split("valid")
     until = _without_judging(deadline, held)
-    if _has_tail(recipe):
+    more: dict[str, Any] = {"folder": folder, "told": told, "planned": planned, "progress": progress}
+    if has_tail(recipe) and beginning.fitted:
         from tellapart.training.tails.tuning import fine_tune  # imports torch
 
-        return _told(fine_tune(fitted, training, held, recipe, deadline=until, folder=folder, told=told, progress=progress))
-    from tellapart.training.augment.checked import check_policy
-    from tellapart.training.augment.policies import POLICIES
+        return _told(fine_tune(beginning.fitted, training, held, recipe, deadline=until, **more))
     from tellapart.training.scratch import train_network
 
-    checked = check_policy(POLICIES[recipe.augment], fitted)
-    more: dict[str, Any] = {"policy": checked.policy, "told": told, "progress": progress}
-    tuned = train_network(training, held, recipe, deadline=until, folder=folder, **more)
+    if beginning.fitted is None:
+        return _told(train_network(training, held, recipe, deadline=until, **more))
+    fitted, checked = beginning.fitted, _checked(beginning.fitted, recipe)
+    tuned = train_network(training, held, recipe, deadline=until, policy=checked.policy, **more)
     notes, trained = (*checked.notes, *tuned.notes), tuned.fitted
     if _scores(trained, held) <= _scores(fitted, held):
         trained, notes = fitted, (*notes, NOTE_HEAD.format(n=counted(len(held), "validation picture")))
-    return replace(trained, left_out=checked.left_out), Course(tuned.history, notes)
+    return replace(trained, left_out=checked.left_out), Course(tuned.history, notes, tuned.plan)
 
 
-def begin(
-    whole: ImageTable, recipe: Recipe, *, deadline: float | None, folder: Path, told: Told, progress: Progress
-) -> tuple[Fitted, Course]:
-    """A classifier whose network was trained from scratch."""
-    from tellapart.training.scratch import train_network  # imports torch
+def lesson_of(beginning: Beginning, recipe: Recipe, *, progress: Progress) -> Lesson:
+    """The very network, pictures and settings that `train_network` would begin with."""
+    training, held = beginning.whole.in_split("train"), beginning.whole.in_split("valid")
+    if has_tail(recipe) and beginning.fitted:
+        from tellapart.training.tails.tuning import prepare as prepare_tail  # imports torch
 
-    training, held = whole.in_split("train"), whole.in_split("valid")
-    until = _without_judging(deadline, held)
-    return _told(train_network(training, held, recipe, deadline=until, folder=folder, told=told, progress=progress))
+        return prepare_tail(beginning.fitted, training, held, recipe, progress=progress).lesson
+    from tellapart.training.scratch import prepare
+
+    policy = _checked(beginning.fitted, recipe).policy if beginning.fitted else None
+    return prepare(training, held, recipe, policy=policy, progress=progress).lesson
+
+
+def summary_of(training: ImageTable, recipe: Recipe, *, progress: Progress) -> Summary:
+    """What the network that the recipe trains on these pictures is made of."""
+    from tellapart.training.networks.summary import summarize  # imports torch
+
+    if has_tail(recipe) and not recipe.is_from_scratch:
+        from tellapart.training.tails.summary import summarize_tail
+
+        return summarize_tail(recipe, n_classes=len(training.classes))
+    from tellapart.training.networks.making import channels_of
+    from tellapart.training.scratch import decoded_with_network
+
+    step = 1 if channels_of(recipe) is None else -(-len(training) // SHOWN)  # whether all are grey, all must tell
+    some = training.take(range(0, len(training), step))
+    decoded, network = decoded_with_network(some, training.classes, recipe, look(training.paths), progress=progress)
+    return summarize(network, recipe, decoded.pixels[:1])
 
 
 def write_page(course: Course, folder: Path) -> None:
@@ -112,7 +148,7 @@ def _scores(fitted: Fitted, held: ImageTable) -> tuple[float, float]:
     return float((probabilities.argmax(1) == labels).mean()), float(np.log(np.maximum(likely, 1e-12)).mean())
 
 
-def _has_tail(recipe: Recipe) -> bool:
+def has_tail(recipe: Recipe) -> bool:
     """Whether the last stages alone are to be trained: on a CPU they learn in a tenth of the time."""
     is_bundled = recipe.arch == DEFAULT_ARCH and recipe.weights == "auto"
     if recipe.tune == "auto" and is_bundled:
@@ -122,6 +158,13 @@ def _has_tail(recipe: Recipe) -> bool:
     return recipe.tune == "tail"
 
 
+def _checked(fitted: Fitted, recipe: Recipe) -> Checked:
+    from tellapart.training.augment.checked import check_policy  # imports torch
+    from tellapart.training.augment.policies import POLICIES
+
+    return check_policy(POLICIES[recipe.settled.augment], fitted)
+
+
 def _without_judging(deadline: float | None, held: ImageTable) -> float | None:
     if deadline is None:
         return None
@@ -129,4 +172,4 @@ def _without_judging(deadline: float | None, held: ImageTable) -> float | None:
 
 
 def _told(tuned: Tuned) -> tuple[Fitted, Course]:
-    return tuned.fitted, Course(tuned.history, tuned.notes)
+    return tuned.fitted, Course(tuned.history, tuned.notes, tuned.plan)

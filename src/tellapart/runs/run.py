@@ -91,6 +91,7 @@ class Run:
             **{name: self.facts[name] for name in shown},
             "notes": self.facts.get("notes", []),  # runs of 0.1 have none
             "epochs": self.facts.get("epochs", []),
+            "plan": self.facts.get("plan"),
             "continuity": self.facts.get("continuity"),
         }
 

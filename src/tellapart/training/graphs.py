@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,6 +93,20 @@ class GraphWriter:
         infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *shape]) for name, (_, shape) in outputs.items()]
         graph = helper.make_graph(self.nodes, "tellapart", self.inputs, infos, self.weights)
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+
+
+def convolution_sizes(model: onnx.ModelProto) -> tuple[int, int]:
+    """Of a graph's convolutions: how many parameters they have, and how many multiply-adds they take for one picture."""
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    made = {info.name: info.type.tensor_type.shape.dim for info in (*inferred.value_info, *inferred.output)}
+    lengths = {tensor.name: prod(tensor.dims) for tensor in model.graph.initializer}
+    n_parameters = n_multiplications = 0
+    for node in model.graph.node:
+        if node.op_type == "Conv":
+            _, kernel, bias = node.input
+            n_parameters += lengths[kernel] + lengths[bias]
+            n_multiplications += lengths[kernel] * prod(axis.dim_value for axis in made[node.output[0]][2:])
+    return n_parameters, n_multiplications
 
 
 def with_head(backbone: onnx.ModelProto, weights: np.ndarray, bias: np.ndarray) -> onnx.ModelProto:

@@ -45,7 +45,7 @@ def write_page(
     template = page_environment(TEMPLATES).get_template("training.html.j2")
     page = template.render(
         title=title,
-        summary=_summary(history),
+        summary=_summary(history, sweep),
         charts=[svg(chart) for chart in charts],
         history=history,
         kept=best.number if (best := best_epoch(history)) else 0,
@@ -121,7 +121,9 @@ def _loss_at(sweep: Sweep, rate: float) -> float:
     return sweep.losses[place]
 
 
-def _summary(history: Sequence[Epoch]) -> str:
+def _summary(history: Sequence[Epoch], sweep: Sweep | None) -> str:
+    if sweep and not history:
+        return f"A sweep of rates, nothing trained. Steepest: {sweep.steepest:.2g}; valley: {sweep.valley:.2g}."
     if not history:
         return "No epoch was finished."
     best, last = best_epoch(history), history[-1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from tellapart.errors import CallError, unknown_name
@@ -11,7 +11,14 @@ from tellapart.images import Fit
 
 DEFAULT_ARCH = "efficientnet_lite0"
 DEFAULT_SIDE_PX = 224
-OWN_NETWORKS = ("compact", "tutorial_cnn")  # of ours, always trained from scratch
+# What suits a network where the recipe leaves it open. Ours are always trained from scratch; what they want was chosen on a tenth
+# of Fashion-MNIST's training part. The others' are fastai's, for fine-tuning.
+SUITED: dict[str, Any] = {"dropout": 0.2, "label_smoothing": 0.1, "augment": "default"}
+SUITED_BY_OWN: dict[str, dict[str, Any]] = {
+    "compact": {"lr": 0.008, "dropout": 0.0, "augment": "light"},
+    "tutorial_cnn": {"lr": 0.015, "dropout": 0.5, "label_smoothing": 0.0, "augment": "none"},
+}
+OWN_NETWORKS = tuple(SUITED_BY_OWN)
 SMALLEST_PX = {"compact": 8, "tutorial_cnn": 10}  # sides; of 10 px the tutorial's second pooling leaves a pixel, 8 a Fit makes
 
 CHOICES = {
@@ -23,7 +30,7 @@ CHOICES = {
     "loss": ("cross_entropy", "focal"),
     "sampling": ("as_is", "balanced"),
     "precision": ("auto", "float32", "bfloat16"),
-    "augment": ("none", "light", "default", "strong"),
+    "augment": ("auto", "none", "light", "default", "strong"),
 }
 WHOLE = ("folds", "epochs", "batch", "accumulate", "patience", "views", "seed")
 RANGES = {
@@ -78,13 +85,14 @@ class Recipe:
     batch: int | None = None  # pictures a step; None: 32 for a tail, else 128
     accumulate: int = 1  # steps whose gradients are added up before the weights move
     optimizer: str = "adamw"  # or "sgd" with Nesterov momentum, "rmsprop" (the tutorials'), "lamb" for large batches
-    lr: float | None = None  # highest rate, of the head; None: 5e-3 for a tail, else found by a sweep of rates
+    lr: float | None = None  # highest rate, of the head; None: 5e-3 for a tail, 8e-3 for "compact",
+    # 1.5e-2 for "tutorial_cnn", else found by a sweep of rates
     body_lr: float = 0.1  # the deepest layers' rate as a part of the head's; groups between lie evenly on a log scale
     schedule: str = "onecycle"  # or "cosine" after a short warm-up, "constant"
     momentum: float = 0.9  # of "sgd" and "rmsprop"
     weight_decay: float = 0.02  # decoupled where the optimizer is; never of norms and biases
-    label_smoothing: float = 0.1  # part of a label that is spread over all classes
-    dropout: float = 0.2  # part of the features that is left out before the last layer
+    label_smoothing: float | None = None  # part of a label that is spread over all classes; None: 0.1, 0 for "tutorial_cnn"
+    dropout: float | None = None  # part of the features left out before the last layer; None: 0.2, ours 0 ("compact") and 0.1
     norms: str = "frozen"  # statistics of batch-norm in a pretrained body; "trained": they follow the batches, but not in a tail
     loss: str = "cross_entropy"  # or "focal", which counts what is already right for less
     focus: float = 2.0  # exponent of the focal loss
@@ -95,7 +103,8 @@ class Recipe:
     compile: bool = False  # torch.compile: pays from some ten minutes of training
 
     # How pictures are varied.
-    augment: str = "default"  # flip, 10 degrees, zoom 1.1, light and warp .2; "none", "light", "strong" (TrivialAugment)
+    augment: str = "auto"  # "none", "light" (flip, shift), "default" (flip, 10 degrees, zoom 1.1, light and warp .2), "strong"
+    # (TrivialAugment); "auto": "light" for "compact", "none" for "tutorial_cnn", else "default"
     mixup: float = 0.0  # Beta(a, a) of mixed pairs of pictures; 0: none
     cutmix: float = 0.0  # the same, of a rectangle of one in the other
     erasing: float = 0.0  # part of the pictures in which a rectangle is erased
@@ -133,6 +142,12 @@ class Recipe:
     def is_from_scratch(self) -> bool:
         """Whether the network begins with random weights."""
         return self.trains_network and (self.weights == "none" or self.arch in OWN_NETWORKS)
+
+    @property
+    def settled(self) -> Recipe:
+        """The recipe with `dropout`, `label_smoothing`, `augment` and the rate of ours, where left open, as suits its network."""
+        suited = SUITED | SUITED_BY_OWN.get(self.arch, {})
+        return replace(self, **{name: value for name, value in suited.items() if getattr(self, name) in (None, "auto")})
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

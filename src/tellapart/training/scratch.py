@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,17 @@ import numpy as np
 import torch
 
 from tellapart.data import ImageTable, fold_numbers
-from tellapart.data.looks import look
+from tellapart.data.looks import Looks, look
 from tellapart.errors import DataError, TellapartError
-from tellapart.files import read_json, write_json
 from tellapart.progress import Progress, silent
 from tellapart.training.augment.augmenters import augmenter
 from tellapart.training.augment.policies import POLICIES, Policy
 from tellapart.training.head import Head, fit_head, fit_temperature, log_loss
 from tellapart.training.loop.devices import best_device, precision_context, to_device, uses_bfloat16
-from tellapart.training.loop.finder import find_lr
-from tellapart.training.loop.learning import learn
-from tellapart.training.loop.logs import Epoch, ignored, telling
+from tellapart.training.loop.lessons import Lesson
+from tellapart.training.loop.logs import Epoch, ignored
+from tellapart.training.loop.planning import Plan
+from tellapart.training.loop.teaching import teach
 from tellapart.training.networks.exporting import Served, export_backbone
 from tellapart.training.networks.making import OURS, channels_of, fit_of, make_network, with_own_settings
 from tellapart.training.networks.pictures import PictureNetwork
@@ -32,7 +32,6 @@ from tellapart.training.trainer import N_WITNESSES, UNKNOWN_QUANTILE, Fitted, cl
 from tellapart.training.tuned import Tuned
 from tellapart.words import counted
 
-RATES_FILE = "rates.json"  # of the sweep: a `RateSweep`
 DEFAULT_EPOCHS = 20  # from scratch, where neither epochs nor a budget are given; a guess
 MOST_EPOCHS = 200  # that a budget may be filled with
 CENTRED = 4_000  # training pictures, at most, that the classes' centres are the means of
@@ -52,82 +51,83 @@ def train_network(
     folder: Path | None = None,
     policy: Policy | None = None,
     told: Callable[[Epoch], None] = ignored,
+    planned: Callable[[Plan], None] = ignored,
     progress: Progress = silent,
 ) -> Tuned:
     """Train the recipe's network on one table and choose its best epoch on the other; a pretrained one begins at its frozen head.
 
     `deadline` is in time.monotonic(). `folder` keeps the checkpoint, the log and the graph; `policy` takes the place of the
-    recipe's augmentation. Pictures of either table that cannot be read are left out, with a note. Raises as `learn`,
+    recipe's augmentation; `planned` is told beforehand what it will take. Pictures of either table that cannot be read are left
+    out, with a note. Raises as `learn`,
     `make_network` and `decode` do, DataError where no held-back picture is of a class to learn, and TellapartError where there
     was no time to learn anything from scratch.
     """
-    recipe = with_own_settings(recipe)
-    policy = policy or POLICIES[recipe.augment]
-    work = _Work.of(training, held, recipe, progress)
-    network, notes = work.network.to(best_device()), list(work.notes)
-    weights = picture_weights(work.training.table, recipe.balance)
-    examples = TrainingPixels(work.training, recipe, augmenter(recipe, policy=policy), weights)
-    frozen = _warm(network, work.training, recipe, progress) if network.pretrained else None
-    start = _Start.of(network, work.held, recipe) if frozen else None
-    lr = recipe.lr if recipe.lr is not None else _found_rate(network, examples, recipe, folder, progress)
-    epochs = recipe.epochs or (MOST_EPOCHS if deadline else DEFAULT_EPOCHS)
-    served = Served(network, mirrored=recipe.arch in OURS and policy.flip > 0)
-    until = None if deadline is None else max(deadline - _closing_s(served, work, recipe), time.monotonic())
-    more: dict[str, Any] = {"folder": folder, "progress": progress, "note": notes.append}
-    passes = learn(network, examples, HeldPixels(work.held), recipe, lr=lr, epochs=epochs, deadline=until, **more)
-    history = telling(passes, told)
+    work = prepare(training, held, recipe, policy=policy, progress=progress)
+    network, recipe, notes = work.network, work.lesson.recipe, list(work.notes)
+    start = _Start.of(network, work.held, recipe) if work.frozen else None
+    until = None if deadline is None else max(deadline - _closing_s(work), time.monotonic())
+    more: dict[str, Any] = {"folder": folder, "told": told, "planned": planned, "progress": progress, "note": notes.append}
+    taught = teach(work.lesson, deadline=until, **more)
+    history = taught.history
     if not history and not start:
         raise TellapartError(" ".join([*notes, NOTE_NOTHING]))
     if start and not start.is_beaten_by(history):
         network.load_state_dict(start.weights)
         notes.append(NOTE_FROZEN.format(counted(len(work.held.table), "held-back picture")))
-    fitted = _fitted(served, work, replace(recipe, lr=lr), frozen, folder)
-    return Tuned(fitted, history, tuple(notes))
-
-
-def _found_rate(
-    network: PictureNetwork, examples: TrainingPixels, recipe: Recipe, folder: Path | None, progress: Progress
-) -> float:
-    """What a sweep of rates suggests; kept in the folder, since a training that is gone on with must have the same one."""
-    kept = folder / RATES_FILE if folder else None
-    if kept and kept.is_file():
-        return float(read_json(kept)["valley"])
-    sweep = find_lr(network, examples, recipe, progress=progress)
-    if kept:
-        write_json(kept, asdict(sweep))
-    return sweep.suggestion
+    return Tuned(_fitted(work, replace(recipe, lr=taught.lr), folder), history, tuple(notes), taught.plan)
 
 
 @dataclass(frozen=True)
-class _Work:
-    """What is trained on what."""
+class Work:
+    """A network before its training, and what it will be trained on."""
 
+    lesson: Lesson
+    network: PictureNetwork
     training: Decoded
     held: Decoded
-    network: PictureNetwork
+    frozen: Head | None  # that a pretrained network begins with
+    served: Served
     notes: tuple[str, ...]
 
-    @classmethod
-    def of(cls, training: ImageTable, held: ImageTable, recipe: Recipe, progress: Progress) -> _Work:
-        classes = training.classes
-        known = held.take(row for row, label in enumerate(held.labels) if label in set(classes))
-        if not len(known):
-            raise DataError("none of the held-back pictures is of a class that there are training pictures of. Hold back others.")
-        looks = look(training.paths)
-        fit = fit_of(recipe, looks)
-        decoded = decode(training, fit, classes, n_channels=channels_of(recipe), progress=progress)
-        known_decoded = decode(known, fit, classes, n_channels=decoded.pixels.shape[1], progress=progress)
-        network = make_network(recipe, decoded.pixels, n_classes=len(classes), levels=decoded.channel_statistics())
-        n_lost = len(training) + len(known) - len(decoded.table) - len(known_decoded.table)
-        strange = len(held) - len(known)
-        notes = (
-            looks.side_note(fit) if recipe.arch in OURS and recipe.size is None else "",
-            f"{counted(n_lost, 'picture')} could no longer be read and {'was' if n_lost == 1 else 'were'} left out."
-            if n_lost
-            else "",
-            f"{counted(strange, 'held-back picture')} of classes without a training picture had no say." if strange else "",
-        )
-        return cls(decoded, known_decoded, network, tuple(filter(None, notes)))
+
+def prepare(
+    training: ImageTable, held: ImageTable, recipe: Recipe, *, policy: Policy | None = None, progress: Progress = silent
+) -> Work:
+    """All that `train_network` begins with; raises as it does, but for what goes wrong in the training itself."""
+    classes, recipe = training.classes, with_own_settings(recipe)
+    known = held.take(row for row, label in enumerate(held.labels) if label in set(classes))
+    if not len(known):
+        raise DataError("none of the held-back pictures is of a class that there are training pictures of. Hold back others.")
+    looks = look(training.paths)
+    decoded, network = decoded_with_network(training, classes, recipe, looks, progress=progress)
+    known_decoded = decode(known, decoded.fit, classes, n_channels=decoded.pixels.shape[1], progress=progress)
+    network = network.to(best_device())
+    policy = policy or POLICIES[recipe.augment]
+    weights = picture_weights(decoded.table, recipe.balance)
+    examples = TrainingPixels(decoded, recipe, augmenter(recipe, policy=policy), weights)
+    frozen = _warm(network, decoded, recipe, progress) if network.pretrained else None
+    lesson = Lesson(network, examples, HeldPixels(known_decoded), recipe, "all", DEFAULT_EPOCHS, MOST_EPOCHS)
+    served = Served(network, mirrored=recipe.arch in OURS and policy.flip > 0)
+    n_lost = len(training) + len(known) - len(decoded.table) - len(known_decoded.table)
+    side_note = (looks.side_note(decoded.fit),) if recipe.arch in OURS and recipe.size is None else ()
+    notes = (*side_note, *_notes(n_lost=n_lost, n_strange=len(held) - len(known)))
+    return Work(lesson, network, decoded, known_decoded, frozen, served, notes)
+
+
+def decoded_with_network(
+    table: ImageTable, classes: tuple[str, ...], recipe: Recipe, looks: Looks, *, progress: Progress = silent
+) -> tuple[Decoded, PictureNetwork]:
+    """Training pictures with these looks as the recipe's network wants them, and that network for so many classes, on the CPU."""
+    decoded = decode(table, fit_of(recipe, looks), classes, n_channels=channels_of(recipe), progress=progress)
+    levels = decoded.channel_statistics()
+    return decoded, make_network(recipe, decoded.pixels, n_classes=len(classes), levels=levels)
+
+
+def _notes(*, n_lost: int, n_strange: int) -> tuple[str, ...]:
+    were = "was" if n_lost == 1 else "were"
+    lost = f"{counted(n_lost, 'picture')} could no longer be read and {were} left out."
+    strange = f"{counted(n_strange, 'held-back picture')} of classes without a training picture had no say."
+    return tuple(note for note, n in ((lost, n_lost), (strange, n_strange)) if n)
 
 
 @dataclass(frozen=True)
@@ -172,25 +172,27 @@ def _warm(network: PictureNetwork, decoded: Decoded, recipe: Recipe, progress: P
     return head
 
 
-def _closing_s(served: Served, work: _Work, recipe: Recipe) -> float:
+def _closing_s(work: Work) -> float:
     """The seconds that the work after the training will take, from what two batches take now."""
     trial = work.training.sampled(2 * BATCH)
     began = time.monotonic()
-    _features(served, trial, recipe)
+    _features(work.served, trial, work.lesson.recipe)
     n_later = min(CENTRED, len(work.training.pixels)) + len(work.held.pixels)
     return RESERVE_S + (time.monotonic() - began) * n_later / len(trial.pixels)
 
 
-def _fitted(served: Served, work: _Work, recipe: Recipe, frozen: Head | None, folder: Path | None) -> Fitted:
+def _fitted(work: Work, recipe: Recipe, folder: Path | None) -> Fitted:
     """What a bundle is written from: the network as a backbone, its last layer as a head with the temperature that suits it."""
-    network, n_classes = served.network, len(work.training.classes)
+    served, network, n_classes = work.served, work.network, len(work.training.classes)
     logits, labels = _logits(network, _features(served, work.held, recipe)), work.held.labels.numpy()
     temperature = fit_temperature(logits, labels) if len(labels) >= CALIBRATED else 1.0
     weights, bias = (
         tensor.detach().cpu().numpy() / np.float32(temperature) for tensor in (network.head.weight.T, network.head.bias)
     )
     none_known = np.empty((0, n_classes), np.float32)  # what a trained network says of its own training pictures proves nothing
-    head = Head(np.ascontiguousarray(weights), bias, 0.0, temperature, frozen.fold_probabilities if frozen else none_known)
+    head = Head(
+        np.ascontiguousarray(weights), bias, 0.0, temperature, work.frozen.fold_probabilities if work.frozen else none_known
+    )
     sample = work.training.sampled(CENTRED)
     features = _features(served, sample, recipe)
     centres, familiarity = class_centres(features, sample.labels.numpy(), n_classes=n_classes, width=features.shape[1])

@@ -19,14 +19,16 @@ TENSORBOARD_FOLDER = "tensorboard"  # within the run
 MLFLOW_FILE = "mlflow-run.txt"  # within the run: the id of MLflow's, so that a resumed training goes on in it
 
 Send = Callable[[Epoch], None]
+Opened = tuple[Send, str]  # and a sentence that says where it can be seen
 
 
 class Tracking:
     """Sends epochs to several trackers. One that fails is given up, with a sentence in `notes`; the training goes on."""
 
-    def __init__(self, senders: Mapping[str, Send]) -> None:
+    def __init__(self, senders: Mapping[str, Send], places: Sequence[str] = ()) -> None:
+        """`places` are sentences that say where what is sent can be seen."""
         self._senders = dict(senders)
-        self.notes: tuple[str, ...] = ()
+        self.notes: tuple[str, ...] = tuple(places)
 
     def log(self, epoch: Epoch) -> None:
         """Send the figures of an epoch."""
@@ -46,28 +48,34 @@ def tracking(names: Sequence[str], run: Path, choices: Mapping[str, Any]) -> Ite
 
     TensorBoard's files go to the run's folder; MLflow's go where $MLFLOW_TRACKING_URI says, by default to a
     database in the current folder, where its runs can be compared.
-    `choices` are the recipe's fields. Raises CallError for an unknown tracker and one that is not installed, and
-    StorageError for one that does not answer.
+    `choices` are the recipe's fields. In a run that is gone on with, what was sent before is not sent twice. Raises as
+    `refuse_absent_trackers`, and StorageError for one that does not answer.
     """
+    refuse_absent_trackers(names)
+    with ExitStack() as stack:
+        senders, places = dict[str, Send](), list[str]()
+        for name in dict.fromkeys(names):
+            try:
+                senders[name], place = stack.enter_context(TRACKERS[name](run, choices))
+            except Exception as error:  # as above
+                raise StorageError(
+                    f"{name} cannot be written to: {_first_line(error).rstrip('.')}. Mend that, or leave it out."
+                ) from error
+            places.append(place)
+        yield Tracking(senders, places)
+
+
+def refuse_absent_trackers(names: Sequence[str]) -> None:
+    """Raise CallError for an unknown tracker and one that is not installed."""
     for name in names:
         if name not in TRACKERS:
             raise unknown_name("tracker", name, TRACKERS)
         if find_spec(name) is None:
             raise CallError(f"the tracker {name!r} is not installed: pip install {name}. Without it log.csv has every epoch.")
-    with ExitStack() as stack:
-        senders = {}
-        for name in names:
-            try:
-                senders[name] = stack.enter_context(TRACKERS[name](run, choices))
-            except Exception as error:  # as above
-                raise StorageError(
-                    f"{name} cannot be written to: {_first_line(error).rstrip('.')}. Mend that, or leave it out."
-                ) from error
-        yield Tracking(senders)
 
 
 @contextmanager
-def _tensorboard(run: Path, _choices: Mapping[str, Any]) -> Iterator[Send]:
+def _tensorboard(run: Path, _choices: Mapping[str, Any]) -> Iterator[Opened]:
     from torch.utils.tensorboard import SummaryWriter  # imports torch and tensorboard
 
     writers = list[SummaryWriter]()
@@ -80,14 +88,14 @@ def _tensorboard(run: Path, _choices: Mapping[str, Any]) -> Iterator[Send]:
         writers[0].flush()
 
     try:
-        yield send
+        yield send, f"TensorBoard shows the epochs: tensorboard --logdir {run / TENSORBOARD_FOLDER}"
     finally:
         for writer in writers:
             writer.close()
 
 
 @contextmanager
-def _mlflow(run: Path, choices: Mapping[str, Any]) -> Iterator[Send]:
+def _mlflow(run: Path, choices: Mapping[str, Any]) -> Iterator[Opened]:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it would call its makers
     mlflow: Any = import_module("mlflow")  # untyped, and in no extra of ours
 
@@ -98,10 +106,14 @@ def _mlflow(run: Path, choices: Mapping[str, Any]) -> Iterator[Send]:
             write_atomically(kept, started.info.run_id)
             mlflow.log_params(dict(choices))
 
-        def send(epoch: Epoch) -> None:
-            mlflow.log_metrics(_figures(epoch), step=epoch.number)
+        run_id = started.info.run_id
+        sent = {one.step for one in mlflow.MlflowClient().get_metric_history(run_id, FIGURES[0])}
 
-        yield send
+        def send(epoch: Epoch) -> None:
+            if epoch.number not in sent:  # a resumed training tells of its first epochs again
+                mlflow.log_metrics(_figures(epoch), step=epoch.number)
+
+        yield send, f"MLflow keeps the epochs as run {run_id} in {mlflow.get_tracking_uri()}"
 
 
 def _figures(epoch: Epoch) -> dict[str, float]:
@@ -112,7 +124,7 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-TRACKERS: dict[str, Callable[[Path, Mapping[str, Any]], AbstractContextManager[Send]]] = {
+TRACKERS: dict[str, Callable[[Path, Mapping[str, Any]], AbstractContextManager[Opened]]] = {
     "tensorboard": _tensorboard,
     "mlflow": _mlflow,
 }

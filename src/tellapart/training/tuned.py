@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from tellapart.training.trainer import Fitted
 
 if TYPE_CHECKING:  # it imports torch, which a bundle's reader need not have
-    from tellapart.training.loop.learning import Epoch
+    from tellapart.training.loop.logs import Epoch
+    from tellapart.training.loop.planning import Plan
 
 
 @dataclass(frozen=True)
@@ -18,3 +19,4 @@ class Tuned:
     fitted: Fitted
     history: tuple[Epoch, ...]
     notes: tuple[str, ...]  # what a person should know, a sentence each
+    plan: Plan | None = None  # what it was told to take beforehand

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tellapart.data import ImageTable
 from tellapart.errors import CallError
 from tellapart.training import Recipe
-from tellapart.training.recipe import DEFAULT_ARCH, OWN_NETWORKS
+from tellapart.training.recipe import DEFAULT_ARCH
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -87,8 +87,8 @@ class Space:
         return {name: value for axis in self.axes for name, value in axis.parameters(choices[axis.name]).items()}
 
     def first_of(self, recipe: Recipe) -> dict[str, Any]:
-        """The recipe as it stands; what it leaves open among choices is the first of them."""
-        own = {axis.name: getattr(recipe, axis.name) for axis in self.axes}
+        """The recipe as it stands; what it leaves open is among choices the first of them, elsewhere what suits its network."""
+        own = {axis.name: getattr(recipe if axis.or_open else recipe.settled, axis.name) for axis in self.axes}
         firsts = {axis.name: axis.choices[0] for axis in self.axes if axis.choices and own[axis.name] not in axis.choices}
         return own | firsts
 
@@ -147,7 +147,7 @@ def network_axes(recipe: Recipe, table: ImageTable) -> tuple[Axis, ...]:
     n_training = table.splits.count("train")
     sizes = (16, 64, 128) if recipe.arch == DEFAULT_ARCH and recipe.tune != "all" else (32, 64, 256)  # besides 32 and 128
     batches = tuple(size for size in sizes if size * FEWEST_BATCHES <= n_training)
-    light = () if recipe.arch in OWN_NETWORKS else ("light",)  # which is the default of ours
+    augment = dict.fromkeys((recipe.settled.augment, "default", "none", "light", "strong"))  # what suits the network first
     body = () if recipe.is_from_scratch else (Axis("body_lr", low=0.01, high=1.0, log=True),)
     return (
         Axis("lr", low=1e-4, high=1e-1, log=True, or_open=True),
@@ -155,7 +155,7 @@ def network_axes(recipe: Recipe, table: ImageTable) -> tuple[Axis, ...]:
         Axis("weight_decay", low=1e-4, high=0.3, log=True),
         Axis("label_smoothing", low=0.0, high=0.2),
         Axis("dropout", low=0.0, high=0.5),
-        Axis("augment", ("default", "none", *light, "strong")),
+        Axis("augment", tuple(augment)),
         Axis("mixup", (0.0, 0.1, 0.4)),
         Axis("cutmix", (0.0, 0.5, 1.0)),
         Axis("ema", (0.0, 0.99, 0.999)),

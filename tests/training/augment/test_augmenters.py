@@ -28,7 +28,7 @@ def vary(pictures: torch.Tensor, *, seed: int = 0, policy: Policy | None = None,
 
 
 def test_every_choice_of_the_recipe_is_a_policy() -> None:
-    assert set(POLICIES) == set(CHOICES["augment"])
+    assert {"auto", *POLICIES} == set(CHOICES["augment"])
 
 
 @pytest.mark.parametrize("name", ["light", "default", "strong"])

@@ -176,10 +176,11 @@ def test_what_is_learned_from_scratch_takes_all_channels(arch: str) -> None:
 
 def test_only_what_a_recipe_leaves_open_is_settled_by_the_network() -> None:
     settled = with_own_settings(Recipe(arch="compact"))
-    assert settled.lr is not None
-    assert settled.augment == "light"
-    assert with_own_settings(Recipe(arch="compact", lr=0.1, augment="strong", dropout=0.3)).lr == 0.1
-    assert with_own_settings(Recipe(arch="resnet18")) == Recipe(arch="resnet18")
+    assert (settled.lr, settled.augment, settled.dropout, settled.label_smoothing) == (0.008, "light", 0.0, 0.1)
+    given = Recipe(arch="tutorial_cnn", lr=0.1, augment="default", dropout=0.2, label_smoothing=0.1, precision="float32")
+    assert with_own_settings(given) == given, "what was given is kept, though other networks have it by default"
+    other = Recipe(arch="resnet18", augment="default", dropout=0.2, label_smoothing=0.1)
+    assert with_own_settings(Recipe(arch="resnet18")) == with_own_settings(other) == other
 
 
 def test_ours_have_no_weights_to_begin_with() -> None:
@@ -188,7 +189,7 @@ def test_ours_have_no_weights_to_begin_with() -> None:
 
 
 def test_a_summary_counts_parameters_and_operations() -> None:
-    summary = summarize(network("tutorial_cnn"), 28)
+    summary = summarize(network("tutorial_cnn"), Recipe(arch="tutorial_cnn"), pictures(1, 1, 28))
     assert (summary.n_trainable, summary.n_frozen) == (113_388, 0)
     convolutions = 26 * 26 * 32 * 9 + 11 * 11 * 32 * 32 * 9
     assert summary.n_multiplications == convolutions + 800 * 128 + 128 * 10
@@ -196,4 +197,4 @@ def test_a_summary_counts_parameters_and_operations() -> None:
     text = summary.text().splitlines()
     assert text[0].split() == ["layer", "kind", "gives", "trainable", "frozen"]
     assert text[-1] == "113,388 parameters to train, 0 frozen; 1.4 million multiply-adds a picture"
-    assert summarize(network("compact"), 28).n_frozen == 32 * 16
+    assert summarize(network("compact"), Recipe(arch="compact"), pictures(1, 1, 28)).n_frozen == 32 * 16

@@ -13,6 +13,8 @@ from tellapart.images import Fit
 from tellapart.training import Recipe
 from tellapart.training.augment.policies import POLICIES
 from tellapart.training.bundles import write_bundle
+from tellapart.training.loop.planning import Plan
+from tellapart.training.tails.summary import summarize_tail
 from tellapart.training.tails.tuning import fine_tune, scores, tail_settings, wider
 from tellapart.training.trainer import Fitted
 
@@ -58,6 +60,32 @@ def test_what_is_no_better_than_the_head_is_not_kept(fitted: Fitted, table: Imag
     tuned = fine_tune(fitted, table.in_split("train"), table.in_split("valid"), ruinous, policy=POLICIES["none"])
     assert tuned.fitted is fitted
     assert "frozen head" in tuned.notes[-1]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_rate_beyond_all_measure_is_said_and_the_frozen_head_kept(fitted: Fitted, table: ImageTable, recipe: Recipe) -> None:
+    absurd, plans = replace(recipe, lr=100.0), list[Plan]()
+    parts = table.in_split("train"), table.in_split("valid")
+    tuned = fine_tune(fitted, *parts, absurd, policy=POLICIES["none"], planned=plans.append)
+    assert tuned.fitted is fitted
+    assert "The training diverged in epoch 1" in tuned.notes[0]
+    assert tuned.notes[-1] == "No epoch was finished; the frozen head is kept."
+    assert [tuned.plan] == plans
+    assert (plans[0].part, plans[0].lr, plans[0].batch) == ("tail", 100.0, 8)
+
+
+def test_the_summary_of_a_tail_is_that_of_the_whole_network(recipe: Recipe) -> None:
+    """timm counts 3,371,008 parameters in the body; 21,008 channels have lost one of the two of their batch-norm, folded away."""
+    summary = summarize_tail(recipe, n_classes=3)
+    first, *_, last = summary.layers
+    assert (first.kind, first.shape, first.n_trainable) == ("frozen", (112, 6, 6), 0)
+    assert (last.name, last.shape) == ("head", (3,))
+    assert sum(layer.n_trainable for layer in summary.layers) == summary.n_trainable
+    assert first.n_frozen == summary.n_frozen
+    assert summary.n_trainable + summary.n_frozen == 3_371_008 - 21_008 + 1280 * 3 + 3
+    assert summary.n_multiplications < 100e6  # 385 million at 224 px
+    with pytest.raises(CallError, match="--tune all"):
+        summarize_tail(replace(recipe, arch="resnet18"), n_classes=3)
 
 
 def test_without_time_the_frozen_head_comes_back(fitted: Fitted, table: ImageTable, recipe: Recipe) -> None:

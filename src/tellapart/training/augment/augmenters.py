@@ -32,7 +32,7 @@ def augmenter(recipe: Recipe, mean: Sequence[float] = (), *, policy: Policy | No
     `mean` (c,), of 0 to 255, fills what is erased; mid-grey where it is not given. All is drawn from the generator that is
     passed in, on the CPU; the pictures may lie on a GPU.
     """
-    chosen = policy or POLICIES[recipe.augment]
+    chosen = policy or POLICIES[recipe.settled.augment]
     steps = [*_geometry(chosen), *_trivial(chosen), *_erasing(recipe.erasing, mean)]
 
     def augment(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

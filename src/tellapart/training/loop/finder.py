@@ -20,6 +20,7 @@ from tellapart.training.recipe import Recipe
 LOWEST, HIGHEST = 1e-6, 10.0  # rates of a sweep
 MEMORY = 0.98  # of the smoothed loss, a step; fastai's
 DIVERGED = 4.0  # times the lowest loss; fastai's
+SWEEP_STEPS = 100
 FEWEST = 5  # points from which a suggestion is made
 
 
@@ -43,7 +44,7 @@ def find_lr(
     examples: Examples,
     recipe: Recipe,
     *,
-    n_steps: int = 100,
+    n_steps: int = SWEEP_STEPS,
     several: bool = False,
     class_weights: torch.Tensor | None = None,
     progress: Progress = silent,

@@ -30,6 +30,17 @@ def unfreeze(network: Network, recipe: Recipe, epoch: int) -> None:
             _keep_statistics(layers)
 
 
+def learning_parameters(network: Network, recipe: Recipe) -> list[nn.Parameter]:
+    """Those that learn, once every group does that will."""
+    opened = open_groups(network, recipe, epoch=len(network.layer_groups()))
+    return [
+        parameter
+        for layers, is_open in zip(network.layer_groups(), opened, strict=True)
+        if is_open
+        for parameter in parameters_of(layers)
+    ]
+
+
 def has_live_norms(network: Network, recipe: Recipe) -> bool:
     """Whether any batch-norm of the network will take its statistics from the batches, so that a batch of one is impossible."""
     unfreeze(network, recipe, epoch=len(network.layer_groups()))

@@ -83,8 +83,8 @@ def learn(
         loss, accuracy = (math.nan, 0.0) if state.trend.diverges else learner.judge(held, state.size)
         state.seconds = clock.seconds
         moves.judging_s = state.seconds - began_s
-        if not math.isfinite(loss):
-            state.notes.append(_divergence(state, lr))
+        if state.trend.is_absurd(loss):
+            state.notes.append(_divergence(state, loss if math.isfinite(loss) else state.trend.smooth, lr))
             break
         epoch = state.end_pass(loss, accuracy)
         if epoch.is_best:
@@ -121,11 +121,12 @@ def _show(progress: Progress, state: State, clock: Clock, *, n: int) -> None:
         progress("training", done, total)
 
 
-def _divergence(state: State, lr: float) -> str:
+def _divergence(state: State, loss: float, lr: float) -> str:
     kept = f"the network of epoch {state.best.number} is kept" if state.best else "the network is as it was before"
     return (
-        f"The training diverged in epoch {state.epoch + 1} (loss {state.trend.smooth:.3g}, at first {state.trend.first:.3g}) "
-        f"and was stopped; {kept}. The rate {lr:.2g} is too high: choose a quarter of it, --lr {lr / 4:.2g}."
+        f"The training diverged in epoch {state.epoch + 1} (loss {loss:.3g}, at first {state.trend.first:.3g}) "
+        f"and was stopped; {kept}. The rate {lr:.3g} is too high: "
+        f"choose a quarter of it, --lr {lr / 4:.3g}, or have one suggested: --find-lr."
     )
 
 

@@ -20,11 +20,12 @@ def make_loss(recipe: Recipe, *, several: bool = False, class_weights: torch.Ten
     """
     entropy = _sigmoid_entropy if several else _softmax_entropy
     focus = recipe.focus if recipe.loss == "focal" else 0.0
+    smoothing = recipe.settled.label_smoothing or 0.0
 
     def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         parts = _as_parts(targets, logits)
         n_ways = 2 if several else logits.shape[1]
-        smooth = parts * (1 - recipe.label_smoothing) + recipe.label_smoothing / n_ways
+        smooth = parts * (1 - smoothing) + smoothing / n_ways
         weights = None if class_weights is None else class_weights.to(logits.device)
         if several or weights is None:
             return entropy(logits, smooth, focus, weights)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ from tellapart.training.loop.logs import Epoch
 
 RISEN = 4.0  # times the lowest loss: it diverges; fastai stops its sweep of rates there
 START_PART = 0.8  # of the loss at the start: below it a loss that has risen from nearly nothing is no divergence; a guess
+ABSURD = 1000.0  # times the first loss, or times 1 where that is less: no step comes back from there; a guess
 WARM_UP_STEPS = 10  # before a rise counts; a guess
 MEMORY = 0.9  # of the smoothed loss, a step
 
@@ -39,10 +39,14 @@ class Trend:
         """The mean of the last ten or so losses."""
         return self.value / (1 - MEMORY**self.n_steps) if self.n_steps else 0.0
 
+    def is_absurd(self, loss: float) -> bool:
+        """Whether a loss, of these steps or of held-back examples, is no number or so high that nothing can be left to keep."""
+        return not loss <= ABSURD * max(self.first, 1.0)
+
     @property
     def diverges(self) -> bool:
-        """Whether the loss is no number, has risen far from its lowest to where it began, or far above its first."""
-        if not math.isfinite(self.value):
+        """Whether the loss is no number or absurd, has risen far from its lowest to where it began, or far above its first."""
+        if self.is_absurd(self.smooth):
             return True
         if self.n_steps < WARM_UP_STEPS or self.lowest is None:
             return False

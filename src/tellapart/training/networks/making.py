@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,11 +19,6 @@ from tellapart.training.recipe import SMALLEST_PX, Recipe
 
 OURS: dict[str, type[Any]] = {"compact": Compact, "tutorial_cnn": TutorialCnn}
 LARGEST_OWN_PX = 64  # of the side that ours choose for themselves; larger pictures are shrunk to it
-# What replaces the recipe's defaults, which are for fine-tuning; chosen on a tenth of Fashion-MNIST's training part.
-SETTINGS: dict[str, dict[str, Any]] = {
-    "compact": {"lr": 0.008, "dropout": 0.0, "augment": "light", "precision": "bfloat16"},
-    "tutorial_cnn": {"lr": 0.015, "dropout": 0.5, "augment": "none", "label_smoothing": 0.0, "precision": "bfloat16"},
-}
 
 
 def is_ours(recipe: Recipe) -> bool:
@@ -38,12 +33,9 @@ def is_ours(recipe: Recipe) -> bool:
 
 
 def with_own_settings(recipe: Recipe) -> Recipe:
-    """The recipe, what it leaves at its default replaced by what the network learns best with."""
-    settings = SETTINGS.get(recipe.arch, {})
-    if torch.cuda.is_available() or not cpu_has_bfloat16():
-        settings = {name: value for name, value in settings.items() if name != "precision"}
-    defaults = {field.name: field.default for field in fields(recipe)}
-    return replace(recipe, **{name: value for name, value in settings.items() if getattr(recipe, name) == defaults[name]})
+    """The recipe with what it leaves open chosen as its network learns best; on a processor that has bfloat16, ours in that."""
+    pays = recipe.arch in OURS and recipe.precision == "auto" and not torch.cuda.is_available() and cpu_has_bfloat16()
+    return replace(recipe.settled, precision="bfloat16" if pays else recipe.precision)
 
 
 def fit_of(recipe: Recipe, looks: Looks) -> Fit:
@@ -76,7 +68,8 @@ def make_network(
     _, n_channels, _, side_px = pictures.shape
     mean, std = levels
     torch.manual_seed(recipe.seed)
-    shared: dict[str, Any] = {"side_px": side_px, "n_classes": n_classes, "mean": mean, "std": std, "dropout": recipe.dropout}
+    dropout = recipe.settled.dropout
+    shared: dict[str, Any] = {"side_px": side_px, "n_classes": n_classes, "mean": mean, "std": std, "dropout": dropout}
     match recipe.arch:
         case "compact":
             return Compact(patches=pictures, **shared)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from tellapart.training.networks.pictures import PictureNetwork
+from tellapart.training.loop.examples import Network
+from tellapart.training.loop.freezing import learning_parameters
+from tellapart.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,9 @@ class Summary:
     n_frozen: int
     n_multiplications: int  # multiply-adds of convolutions and products for one picture
 
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
     def text(self) -> str:
         """A table with a line a layer, and the totals below."""
         head = ("layer", "kind", "gives", "trainable", "frozen")
@@ -45,14 +51,19 @@ class Summary:
         )
 
 
-def summarize(network: PictureNetwork, side_px: int) -> Summary:
-    """The summary of a network that takes pictures of this side; the network stays as it is."""
+def summarize(network: Network, recipe: Recipe, inputs: torch.Tensor) -> Summary:
+    """The summary of a network that takes inputs such as these of one picture, (1, ...); the network stays as it is.
+
+    To train are the parameters that learn by the recipe, once all do that will.
+    """
     found: list[Layer] = []
-    learns = {id(parameter) for layers in network.layer_groups() for layer in layers for parameter in layer.parameters()}
+    learns = {id(parameter) for parameter in learning_parameters(network, recipe)}
 
     def note(name: str, layer: nn.Module, output: torch.Tensor) -> None:
         counts = [sum(p.numel() for p in layer.parameters() if (id(p) in learns) is kept) for kept in (True, False)]
-        found.append(Layer(name, type(layer).__name__, tuple(output.shape[1:]), *counts))
+        batch_axis = getattr(layer, "batch_axis", 0)
+        shape = tuple(length for axis, length in enumerate(output.shape) if axis != batch_axis)
+        found.append(Layer(name, type(layer).__name__, shape, *counts))
 
     leaves = {name: layer for name, layer in network.named_modules() if not list(layer.children())}
     hooks = [
@@ -63,9 +74,8 @@ def summarize(network: PictureNetwork, side_px: int) -> Summary:
     try:
         network.eval()
         device = next(network.parameters()).device
-        picture = torch.zeros(1, network.n_channels, side_px, side_px, dtype=torch.uint8, device=device)
         with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-            network(picture)
+            network(inputs.to(device))
     finally:
         network.train(was_training)
         for hook in hooks:

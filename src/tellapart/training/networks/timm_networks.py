@@ -67,7 +67,7 @@ def make_timm(
         pretrained=recipe.weights != "none",
         arch=recipe.arch,
         n_classes=n_classes,
-        dropout=recipe.dropout,
+        dropout=recipe.settled.dropout or 0.0,
         mean=mean,
         std=std,
     )

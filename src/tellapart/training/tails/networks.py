@@ -22,6 +22,8 @@ from tellapart.training.loop.examples import Network
 class Folded(nn.Module):
     """A kernel (out, in) and a bias (out,) with the batch normalisation inside; so they learn quicker than apart."""
 
+    batch_axis = 1  # of what it gives: (channels, n, positions)
+
     def __init__(self, weights: Mapping[str, np.ndarray], conv: str, norm: str) -> None:
         super().__init__()
         self.names = conv, norm

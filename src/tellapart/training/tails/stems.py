@@ -15,6 +15,7 @@ from tellapart.errors import BundleError
 from tellapart.inference.runtimes import BATCH, load_runtime
 from tellapart.training.backbones import LITE0_FILE, LITE0_PACKAGE, LITE0_SHA256
 from tellapart.training.checkpoints import read_checkpoint
+from tellapart.training.graphs import convolution_sizes
 from tellapart.training.lite0 import stem_graph
 
 
@@ -36,6 +37,7 @@ class Stem:
         graph = stem_graph(weights, side_px, boundary=boundary)
         shape = [axis.dim_value for axis in graph.graph.output[0].type.tensor_type.shape.dim[1:]]
         self.view_bytes = prod(shape) * np.dtype(np.float16).itemsize  # of the activations of one picture
+        self.n_parameters, _ = convolution_sizes(graph)
         self._runtime = load_runtime(graph.SerializeToString())
 
     def __call__(self, pictures: Tensor) -> Tensor:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,8 +20,10 @@ from tellapart.training.augment.augmenters import augmenter
 from tellapart.training.augment.policies import POLICIES, Policy
 from tellapart.training.head import Head, fit_temperature, log_loss
 from tellapart.training.loop.devices import cpu_has_bfloat16
-from tellapart.training.loop.learning import learn
-from tellapart.training.loop.logs import Epoch, ignored, telling
+from tellapart.training.loop.lessons import Lesson
+from tellapart.training.loop.logs import Epoch, ignored
+from tellapart.training.loop.planning import Plan
+from tellapart.training.loop.teaching import teach
 from tellapart.training.pixels import Decoded, HeldPixels, TrainingPixels, decode, picture_weights
 from tellapart.training.recipe import DEFAULT_ARCH, Recipe
 from tellapart.training.tails.activations import HeldActivations, VariedActivations, affordable_views
@@ -43,6 +46,7 @@ PICTURES_PER_S = 150  # that the exported network embeds at the end, at least: 3
 RESERVE_S = 5.0  # of the time, for the export and for reading it again
 CENTRED = 5000  # training pictures, at most, that the classes' centres are the means of
 CALIBRATED = 50  # held-back pictures, at least, that a temperature is fitted to
+NOTE_NOTHING = "No epoch was finished; the frozen head is kept."
 EASY = 0.97  # accuracy of both networks from which on the held-back pictures tell little; a guess
 
 
@@ -57,66 +61,99 @@ def fine_tune(
     policy: Policy | None = None,
     boundary: int = BOUNDARY,
     told: Callable[[Epoch], None] = ignored,
+    planned: Callable[[Plan], None] = ignored,
     progress: Progress = silent,
 ) -> Tuned:
     """Train the last stages of the bundled backbone and the head of `fitted` on one table; the best epoch on the other is kept.
 
     Where none beats the frozen head there, by accuracy and then by loss, `fitted` comes back. `deadline` is in time.monotonic().
     `folder` keeps the checkpoint, the log and the graph; `policy` takes the place of the recipe's augmentation and
-    is not checked; the first `boundary` stages stay as they are.
+    is not checked; the first `boundary` stages stay as they are; `planned` is told beforehand what it will take.
 
     Raises CallError for another backbone than the bundled one, DataError where no held-back picture is of a class to learn, and
     as `learn` and `decode` do.
     """
-    start = fitted.backbone
+    work = prepare(fitted, training, held, recipe, policy=policy, boundary=boundary, progress=progress)
+    fitted, notes = work.fitted, list(work.notes)
+    n_known = work.lesson.held.n
+    until = None if deadline is None else max(deadline - reserve_s(len(training) + n_known), time.monotonic())
+    more: dict[str, Any] = {"folder": folder, "told": told, "planned": planned, "progress": progress, "note": notes.append}
+    taught = teach(work.lesson, deadline=until, **more)
+    if not taught.history:
+        return Tuned(fitted, (), (*notes, NOTE_NOTHING), taught.plan)
+    backbone = export_tail(work.tail, work.weights, fitted.backbone, folder=folder)
+    outcome = _Outcome.of(work.tail, backbone, fitted, work.training, work.held)
+    return replace(_better(outcome, fitted, taught.history, notes), plan=taught.plan)
+
+
+@dataclass(frozen=True)
+class Work:
+    """A tail before its training, and what it will be trained on."""
+
+    lesson: Lesson
+    tail: Tail
+    weights: Mapping[str, np.ndarray]  # of the whole backbone
+    training: Decoded
+    held: Decoded
+    fitted: Fitted  # with the transforms that were found to change what its pictures show
+    notes: tuple[str, ...]
+
+
+def prepare(
+    fitted: Fitted,
+    training: ImageTable,
+    held: ImageTable,
+    recipe: Recipe,
+    *,
+    policy: Policy | None = None,
+    boundary: int = BOUNDARY,
+    progress: Progress = silent,
+) -> Work:
+    """All that `fine_tune` begins with; raises as it does, but for what goes wrong in the training itself."""
+    refuse_other_backbone(recipe)
+    known = held.take(row for row, label in enumerate(held.labels) if label in set(training.classes))
+    if not len(known):
+        raise DataError("none of the held-back pictures is of a class that there are training pictures of. Hold back others.")
+    recipe, fit, notes = tail_settings(recipe), fitted.backbone.fit, tuple[str, ...]()
+    if policy is None:
+        checked = suited_policy(POLICIES[recipe.augment], fitted)
+        policy, notes = checked.policy, checked.notes
+        fitted = replace(fitted, left_out=checked.left_out)
+    weights = lite0_weights()
+    tail = make_tail(weights, recipe, n_classes=len(training.classes), boundary=boundary)
+    stem = Stem(weights, side_px=fit.side_px, boundary=boundary)
+    pixels = decode(training, wider(fit), training.classes, n_channels=3, progress=progress)
+    of_pictures = picture_weights(pixels.table, recipe.balance)
+    varied = VariedActivations(
+        TrainingPixels(pixels, recipe, augmenter(recipe, policy=policy), of_pictures),
+        stem,
+        side_px=fit.side_px,
+        n_views=affordable_views(recipe.views or DEFAULT_VIEWS, n=len(pixels.pixels), view_bytes=stem.view_bytes),
+    )
+    held_pixels = decode(known, fit, training.classes, n_channels=3)
+    activations = HeldActivations(HeldPixels(held_pixels), stem)
+    lesson = Lesson(tail, varied, activations, recipe, "tail", DEFAULT_EPOCHS, MOST_EPOCHS, HEAD_LR, stem.n_parameters)
+    return Work(lesson, tail, weights, pixels, held_pixels, fitted, notes)
+
+
+def refuse_other_backbone(recipe: Recipe) -> None:
+    """Raise CallError for another backbone than the bundled one, whose stages alone are known."""
     if recipe.arch != DEFAULT_ARCH or recipe.weights != "auto":
         raise CallError(
             f"the last stages alone are trained of the bundled {DEFAULT_ARCH}; train all of {recipe.arch}: --tune all"
         )
-    known = held.take(row for row, label in enumerate(held.labels) if label in set(training.classes))
-    if not len(known):
-        raise DataError("none of the held-back pictures is of a class that there are training pictures of. Hold back others.")
-    settings = tail_settings(recipe)
-    notes: list[str] = []
-    if policy is None:
-        checked = suited_policy(POLICIES[recipe.augment], fitted)
-        policy, fitted = checked.policy, replace(fitted, left_out=checked.left_out)
-        notes += checked.notes
-    weights = lite0_weights()
-    tail = Tail(weights, len(training.classes), boundary=boundary, side_px=start.fit.side_px, dropout=recipe.dropout)
-    stem = Stem(weights, side_px=start.fit.side_px, boundary=boundary)
-    pixels = decode(training, wider(start.fit), training.classes, n_channels=3, progress=progress)
-    varied = VariedActivations(
-        TrainingPixels(pixels, settings, augmenter(recipe, policy=policy), picture_weights(pixels.table, recipe.balance)),
-        stem,
-        side_px=start.fit.side_px,
-        n_views=affordable_views(recipe.views or DEFAULT_VIEWS, n=len(pixels.pixels), view_bytes=stem.view_bytes),
-    )
-    held_pixels = decode(known, start.fit, training.classes, n_channels=3)
-    passes = learn(
-        tail,
-        varied,
-        HeldActivations(HeldPixels(held_pixels), stem),
-        settings,
-        lr=HEAD_LR if recipe.lr is None else recipe.lr,
-        epochs=recipe.epochs or (MOST_EPOCHS if deadline else DEFAULT_EPOCHS),
-        deadline=None if deadline is None else max(deadline - reserve_s(len(training) + len(known)), time.monotonic()),
-        folder=folder,
-        progress=progress,
-        note=notes.append,
-    )
-    history = telling(passes, told)
-    if not history:
-        return Tuned(fitted, history, (*notes, "There was no time to train the network; the frozen head is kept."))
-    outcome = _Outcome.of(tail, export_tail(tail, weights, start, folder=folder), fitted, pixels, held_pixels)
-    return _better(outcome, fitted, history, notes)
+
+
+def make_tail(weights: Mapping[str, np.ndarray], recipe: Recipe, *, n_classes: int, boundary: int = BOUNDARY) -> Tail:
+    """The tail that the recipe trains, before its training."""
+    return Tail(weights, n_classes, boundary=boundary, side_px=recipe.side_px, dropout=recipe.settled.dropout or 0.0)
 
 
 def tail_settings(recipe: Recipe) -> Recipe:
     """The recipe with what is left open chosen for a tail."""
     # On matrix products alone bfloat16 is twice as fast where the processor has it; convolutions would be slower in it.
     precision = "bfloat16" if recipe.precision == "auto" and cpu_has_bfloat16() else recipe.precision
-    return replace(recipe, batch=recipe.batch or BATCH, ema=recipe.ema or EMA, precision=precision)
+    return replace(recipe.settled, batch=recipe.batch or BATCH, ema=recipe.ema or EMA, precision=precision)
 
 
 def wider(fit: Fit) -> Fit:
