@@ -60,7 +60,8 @@ class ImageTable:
     A path is a file, or a member of a container: `train.csv#17`. `sha256` is the content and so the picture's identity;
     `groups` are pictures that must not be parted by a split ("" where the content alone decides); `splits` holds "train",
     "valid", "test" or "" (not split yet); `weights` say how much a picture counts in training, above 0 and usually 1.
-    `notes` are what a reader understood, to be said to the user. With `multi_label` a label cell holds several, joined by "|".
+    `notes` are what a reader understood, to be said to the user. With `multi_label` a label cell holds several, joined by "|",
+    or none ("").
     """
 
     paths: tuple[str, ...]
@@ -88,7 +89,7 @@ class ImageTable:
 
     @cached_property
     def label_sets(self) -> tuple[tuple[str, ...], ...]:
-        """Each row's labels: one, unless the table is `multi_label`."""
+        """Each row's labels: one, unless the table is `multi_label`: then any number, none as well."""
         if not self.multi_label:
             return tuple((label,) for label in self.labels)
         return tuple(tuple(filter(None, cell.split(LABEL_MARK))) for cell in self.labels)
@@ -100,6 +101,19 @@ class ImageTable:
             raise DataError("these pictures have several labels each; one label a picture is needed here")
         place = {label: code for code, label in enumerate(self.classes)}
         return np.array([place[label] for label in self.labels], np.int64)
+
+    @cached_property
+    def targets(self) -> np.ndarray:
+        """What is to be learned: `codes` (N,), or of several labels a picture `membership` (N, K) of its own classes."""
+        return self.membership(self.classes) if self.multi_label else self.codes
+
+    def membership(self, classes: Sequence[str]) -> np.ndarray:
+        """(len(self), len(classes)) bool: whether each row has each of these labels; others are passed over."""
+        place = {label: code for code, label in enumerate(classes)}
+        found = np.zeros((len(self), len(classes)), bool)
+        for row, labels in enumerate(self.label_sets):
+            found[row, [place[label] for label in labels if label in place]] = True
+        return found
 
     @cached_property
     def counts(self) -> dict[str, int]:

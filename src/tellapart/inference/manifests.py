@@ -11,7 +11,8 @@ from tellapart.errors import BundleError, CallError
 from tellapart.files import read_json, sha256_of
 from tellapart.images import Fit
 
-FORMAT = 1
+FORMAT = 2  # the newest that is read
+ONE_LABEL = 1  # the format of what says one label a picture, so that older versions read it; they would take several for one
 KIND = "tellapart-classifier"
 FILE_NAME = "manifest.json"
 
@@ -32,9 +33,18 @@ class Manifest:
     versions: Mapping[str, str]
     created: str  # UTC, ISO 8601
     files: Mapping[str, str]  # name -> SHA-256
+    thresholds: Mapping[str, float] | None = None  # of several labels a picture: the probability from which each class is said
+
+    @property
+    def several(self) -> bool:
+        """Whether a picture may have several labels, each with a probability of its own, or none."""
+        return self.thresholds is not None
 
     def to_json(self) -> dict[str, Any]:
-        return {"kind": KIND, "format": FORMAT, **asdict(self)}
+        values = asdict(self)
+        if not self.several:
+            del values["thresholds"]
+        return {"kind": KIND, "format": FORMAT if self.several else ONE_LABEL, **values}
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
@@ -59,7 +69,8 @@ class Manifest:
         except (TypeError, CallError) as error:
             raise BundleError(f"{place} is damaged: 'fit' is not possible: {error}") from error
         fields = {name: values[name] for name in CHECKS}
-        return cls(**{**fields, "fit": fit, "classes": tuple(values["classes"])})
+        thresholds = _thresholds(values, place) if values["format"] > ONE_LABEL else None
+        return cls(**{**fields, "fit": fit, "classes": tuple(values["classes"]), "thresholds": thresholds})
 
     def verify(self, folder: Path) -> None:
         """Raise BundleError unless each file is there with the hash that it was written with."""
@@ -80,6 +91,14 @@ def _check_format(found: Any, place: str) -> None:
         raise BundleError(f"{place} is of format {found}; this Tellapart reads up to {FORMAT}: pip install -U tellapart")
 
 
+def _thresholds(values: Mapping[str, Any], place: str) -> dict[str, float]:
+    """Each class's threshold, in the order of the classes."""
+    found, classes = values.get("thresholds"), values["classes"]
+    if not isinstance(found, dict) or found.keys() != set(classes) or not all(map(_is_share, found.values())):
+        raise BundleError(f"{place} is damaged: 'thresholds' is not an object of a number from 0 to 1 for each class")
+    return {name: float(found[name]) for name in classes}
+
+
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
@@ -94,6 +113,10 @@ def _is_texts(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_share(value: Any) -> bool:
+    return _is_number(value) and 0 <= value <= 1
 
 
 def _is_classes(value: Any) -> bool:

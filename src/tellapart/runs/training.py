@@ -24,7 +24,7 @@ from tellapart.inference.classifiers import BUNDLE, RUN_FILE
 from tellapart.inference.runtimes import embedding_library, runtime_library
 from tellapart.progress import Progress, silent
 from tellapart.runs import networks
-from tellapart.runs.choices import Choices
+from tellapart.runs.choices import Choices, refuse_one_label_choices
 from tellapart.runs.clock import Clock
 from tellapart.runs.folders import forget, next_folder, refuse_used_run
 from tellapart.runs.networks import Course, Told
@@ -43,6 +43,7 @@ from tellapart.sources import GUESSED, Columns
 from tellapart.training import Fitted, Recipe, embed_table, fit_classifier
 from tellapart.training.backbones import get_backbone
 from tellapart.training.loop.logs import ignored
+from tellapart.training.thresholds import with_thresholds
 from tellapart.words import counted
 
 
@@ -76,6 +77,7 @@ def train(
     _import_ahead(recipe)
     with clock.of("read"):
         table = choices.read(source, progress)
+        refuse_one_label_choices(table, recipe)
         choices.split(table, recipe)  # what cannot be split is said before there is a folder
     networks.refuse_missing(recipe)
     if not recipe.is_from_scratch:
@@ -137,12 +139,13 @@ def _train_into(
     way = _from_scratch if recipe.is_from_scratch else _by_transfer
     trained = way(table, recipe, choices, clock, folder, told, progress)
     whole = trained.whole
+    fitted, about_thresholds = with_thresholds(trained.fitted, whole.in_split("valid"))
     with clock.of("bundle"):
         from tellapart.training.bundles import write_bundle  # imports onnx, as `_import_ahead` did meanwhile
 
-        classifier = write_bundle(trained.fitted, folder / BUNDLE)
+        classifier = write_bundle(fitted, folder / BUNDLE)
     with clock.of("evaluate"):
-        notes = (*whole.notes, *trained.course.notes)
+        notes = (*whole.notes, *trained.course.notes, *about_thresholds)
         report = judge_valid(
             classifier,
             whole,
@@ -158,7 +161,7 @@ def _train_into(
         write_report(report, folder / PAGE_FILE, progress)
         networks.write_page(trained.course, folder)
     write_atomically(folder / TABLE_FILE, whole.to_csv().encode(errors="surrogateescape"))
-    write_atomically(folder / FOLDS_FILE, save({"probabilities": trained.fitted.head.fold_probabilities}))
+    write_atomically(folder / FOLDS_FILE, save({"probabilities": fitted.head.fold_probabilities}))
     facts = begun | {
         "state": "finished",
         "counts": whole.account(),
