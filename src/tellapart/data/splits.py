@@ -79,8 +79,9 @@ def order_key(salt: str, unit: str) -> bytes:
 
 
 def checked(table: ImageTable) -> ImageTable:
-    """The split table itself; raises DataError unless each of at least two classes has pictures to train on."""
-    train = set(table.in_split("train").classes)
+    """The split table itself; raises DataError unless each of at least two classes has pictures to train on, and none has all."""
+    training = table.in_split("train")
+    train = set(training.classes)
     if len(train) < 2:
         found = f"one class, {next(iter(train))!r}" if train else "no class"
         raise DataError(
@@ -92,6 +93,13 @@ def checked(table: ImageTable) -> ImageTable:
         raise DataError(
             f"{counted(len(missing), 'class has', 'classes have')} held-back pictures but none to train on: {names}. "
             "Add some, or leave them out: --drop"
+        )
+    everywhere = [label for label, n in training.counts.items() if n == len(training)]
+    if everywhere:
+        have = counted(len(everywhere), "label is", "labels are")
+        raise DataError(
+            f"{have} on all of {counted(len(training), 'training picture')}: {', '.join(map(repr, everywhere[:5]))}. There is "
+            "nothing to tell them from: add pictures without, or take them out of the labels."
         )
     return table
 

@@ -99,13 +99,19 @@ class ImageTable:
         """(len(self),) each row's place in `classes`. Raises DataError where a row may have several labels."""
         if self.multi_label:
             raise DataError("these pictures have several labels each; one label a picture is needed here")
-        place = {label: code for code, label in enumerate(self.classes)}
-        return np.array([place[label] for label in self.labels], np.int64)
+        return self.targets_in(self.classes)
 
     @cached_property
     def targets(self) -> np.ndarray:
         """What is to be learned: `codes` (N,), or of several labels a picture `membership` (N, K) of its own classes."""
-        return self.membership(self.classes) if self.multi_label else self.codes
+        return self.targets_in(self.classes)
+
+    def targets_in(self, classes: Sequence[str]) -> np.ndarray:
+        """`targets` among these classes, which must be all that occur: places (N,), or bool (N, K)."""
+        if self.multi_label:
+            return self.membership(classes)
+        place = {label: code for code, label in enumerate(classes)}
+        return np.array([place[label] for label in self.labels], np.int64)
 
     def membership(self, classes: Sequence[str]) -> np.ndarray:
         """(len(self), len(classes)) bool: whether each row has each of these labels; others are passed over."""
@@ -132,6 +138,11 @@ class ImageTable:
         if name not in SPLITS:
             raise unknown_name("split", name, SPLITS)
         return self.take(row for row, split in enumerate(self.splits) if split == name)
+
+    def of_classes(self, classes: Iterable[str]) -> ImageTable:
+        """The rows that have no label besides these."""
+        known = set(classes)
+        return self.take(row for row, labels in enumerate(self.label_sets) if known.issuperset(labels))
 
     def with_splits(self, splits: Sequence[str]) -> ImageTable:
         return replace(self, splits=tuple(splits))

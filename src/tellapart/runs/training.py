@@ -24,7 +24,7 @@ from tellapart.inference.classifiers import BUNDLE, RUN_FILE
 from tellapart.inference.runtimes import embedding_library, runtime_library
 from tellapart.progress import Progress, silent
 from tellapart.runs import networks
-from tellapart.runs.choices import Choices, refuse_one_label_choices
+from tellapart.runs.choices import Choices
 from tellapart.runs.clock import Clock
 from tellapart.runs.folders import forget, next_folder, refuse_used_run
 from tellapart.runs.networks import Course, Told
@@ -77,7 +77,6 @@ def train(
     _import_ahead(recipe)
     with clock.of("read"):
         table = choices.read(source, progress)
-        refuse_one_label_choices(table, recipe)
         choices.split(table, recipe)  # what cannot be split is said before there is a folder
     networks.refuse_missing(recipe)
     if not recipe.is_from_scratch:

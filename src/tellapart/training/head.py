@@ -47,7 +47,12 @@ class Head:
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """(N, K) float32 from raw features (N, D); rows sum to 1, unless a picture may have several labels."""
-        return probabilities_of(features @ self.weights + self.bias, several=self.several)
+        return probabilities_of(self.logits(features), several=self.several)
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """(N, K) float32 from raw features (N, D)."""
+        found: np.ndarray = features @ self.weights + self.bias
+        return found
 
 
 def fit_head(
@@ -133,6 +138,11 @@ def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
 def share_right(logits: np.ndarray, labels: np.ndarray) -> float:
     """The accuracy for labels (N,); of several, (N, K) bool, the share of right yes and no, with a threshold of 0.5."""
     return float(((logits > 0) == labels).mean() if labels.ndim == 2 else (logits.argmax(1) == labels).mean())
+
+
+def scores(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """`share_right` and negative loss: of two networks the better one has the greater pair."""
+    return share_right(logits, labels), -log_loss(logits, labels)
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:

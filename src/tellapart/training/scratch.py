@@ -18,7 +18,7 @@ from tellapart.images.decoding import open_picture
 from tellapart.progress import Progress, silent
 from tellapart.training.augment.augmenters import augmenter
 from tellapart.training.augment.policies import POLICIES, Policy
-from tellapart.training.head import Head, fit_head, fit_temperature, log_loss
+from tellapart.training.head import Head, fit_head, fit_temperature, log_loss, share_right
 from tellapart.training.loop.devices import best_device, precision_context, to_device, uses_bfloat16
 from tellapart.training.loop.finder import find_lr
 from tellapart.training.loop.learning import learn
@@ -74,7 +74,9 @@ def train_network(
     epochs = recipe.epochs or (MOST_EPOCHS if deadline else DEFAULT_EPOCHS)
     served = Served(network, mirrored=recipe.arch in OURS and policy.flip > 0)
     until = None if deadline is None else max(deadline - _closing_s(served, work, recipe), time.monotonic())
-    more: dict[str, Any] = {"folder": folder, "progress": progress, "note": notes.append}
+    more: dict[str, Any] = {
+        "folder": folder, "progress": progress, "note": notes.append, "several": work.training.several,
+    }  # fmt: skip
     passes = learn(network, examples, HeldPixels(work.held), recipe, lr=lr, epochs=epochs, deadline=until, **more)
     history = telling(passes, told)
     if not history and not start:
@@ -93,7 +95,7 @@ def _found_rate(
     kept = folder / RATES_FILE if folder else None
     if kept and kept.is_file():
         return float(read_json(kept)["valley"])
-    sweep = find_lr(network, examples, recipe, progress=progress)
+    sweep = find_lr(network, examples, recipe, several=examples.decoded.several, progress=progress)
     if kept:
         write_json(kept, asdict(sweep))
     return sweep.suggestion
@@ -111,7 +113,7 @@ class _Work:
     @classmethod
     def of(cls, training: ImageTable, held: ImageTable, recipe: Recipe, progress: Progress) -> _Work:
         classes = training.classes
-        known = held.take(row for row, label in enumerate(held.labels) if label in set(classes))
+        known = held.of_classes(classes)
         if not len(known):
             raise DataError("none of the held-back pictures is of a class that there are training pictures of. Hold back others.")
         fit = fit_of(recipe, _own_px(training.paths))
@@ -153,7 +155,7 @@ class _Start:
         logits = _logits(network, _features(Served(network, mirrored=False), held, recipe))
         labels = held.labels.numpy()
         weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-        return cls(weights, float((logits.argmax(1) == labels).mean()), log_loss(logits, labels))
+        return cls(weights, share_right(logits, labels), log_loss(logits, labels))
 
     def is_beaten_by(self, history: Sequence[Epoch]) -> bool:
         """Whether the best epoch did better: by accuracy, then by loss."""
@@ -200,7 +202,8 @@ def _fitted(served: Served, work: _Work, recipe: Recipe, frozen: Head | None, fo
         tensor.detach().cpu().numpy() / np.float32(temperature) for tensor in (network.head.weight.T, network.head.bias)
     )
     none_known = np.empty((0, n_classes), np.float32)  # what a trained network says of its own training pictures proves nothing
-    head = Head(np.ascontiguousarray(weights), bias, 0.0, temperature, frozen.fold_probabilities if frozen else none_known)
+    held_out = frozen.fold_probabilities if frozen else none_known
+    head = Head(np.ascontiguousarray(weights), bias, 0.0, temperature, held_out, several=work.training.several)
     sample = work.training.sampled(CENTRED)
     features = _features(served, sample, recipe)
     centres, familiarity = class_centres(features, sample.labels.numpy(), n_classes=n_classes, width=features.shape[1])

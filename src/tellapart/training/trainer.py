@@ -15,7 +15,6 @@ from tellapart.progress import Progress, silent
 from tellapart.training.backbones import get_backbone
 from tellapart.training.head import Head, fit_head
 from tellapart.training.recipe import Recipe
-from tellapart.words import counted
 
 SHOWN = 5
 UNKNOWN_QUANTILE = 0.01  # of the training pictures' own familiarity: one in a hundred of their kind is called unknown
@@ -85,9 +84,8 @@ def embed_table(table: ImageTable, recipe: Recipe, *, progress: Progress = silen
 def fit_classifier(features: np.ndarray, table: ImageTable, backbone: Backbone, recipe: Recipe) -> Fitted:
     """Train a head on the pictures of a table and their features (N, D) float32, which are overwritten.
 
-    Raises DataError where nothing can be held out, and for a label that all pictures have.
+    Raises DataError where nothing can be held out.
     """
-    refuse_everywhere(table)
     folds = fold_numbers(table, n_folds=recipe.folds, seed=recipe.seed)
     if len(np.unique(folds)) < 2:
         raise DataError(
@@ -110,18 +108,6 @@ def fit_classifier(features: np.ndarray, table: ImageTable, backbone: Backbone, 
     )
     witnesses = dict(zip((table.paths[row] for row in rows), head.probabilities(of_witnesses), strict=True))
     return Fitted(head, table, backbone, recipe, centres, float(np.quantile(familiarity, UNKNOWN_QUANTILE)), witnesses)
-
-
-def refuse_everywhere(table: ImageTable) -> None:
-    """Raise DataError for labels that every training picture has: there is nothing to tell them from."""
-    everywhere = [label for label, n in table.counts.items() if n == len(table)] if table.multi_label else []
-    if everywhere:
-        names = ", ".join(map(repr, everywhere[:SHOWN]))
-        have = "label is" if len(everywhere) == 1 else "labels are"
-        raise DataError(
-            f"{len(everywhere)} {have} on all of {counted(len(table), 'training picture')}: {names}. There is nothing to tell "
-            "them from: add pictures without, or take them out of the column."
-        )
 
 
 def class_centres(features: np.ndarray, labels: np.ndarray, *, n_classes: int, width: int) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ from tellapart.inference.features import Backbone, embed
 from tellapart.progress import Progress, silent
 from tellapart.training.augment.augmenters import augmenter
 from tellapart.training.augment.policies import POLICIES, Policy
-from tellapart.training.head import Head, fit_temperature, log_loss
+from tellapart.training.head import Head, fit_temperature, scores
 from tellapart.training.loop.devices import cpu_has_bfloat16
 from tellapart.training.loop.learning import learn
 from tellapart.training.loop.logs import Epoch, ignored, telling
@@ -73,7 +73,7 @@ def fine_tune(
         raise CallError(
             f"the last stages alone are trained of the bundled {DEFAULT_ARCH}; train all of {recipe.arch}: --tune all"
         )
-    known = held.take(row for row, label in enumerate(held.labels) if label in set(training.classes))
+    known = held.of_classes(training.classes)
     if not len(known):
         raise DataError("none of the held-back pictures is of a class that there are training pictures of. Hold back others.")
     settings = tail_settings(recipe)
@@ -104,6 +104,7 @@ def fine_tune(
         folder=folder,
         progress=progress,
         note=notes.append,
+        several=pixels.several,
     )
     history = telling(passes, told)
     if not history:
@@ -141,30 +142,19 @@ class _Outcome:
     @classmethod
     def of(cls, tail: Tail, backbone: Backbone, fitted: Fitted, training: Decoded, held: Decoded) -> _Outcome:
         labels = held.labels.numpy()
-        frozen = logits_of(fitted.head, embed(held.table, fitted.backbone).floats(held.table))
+        frozen = fitted.head.logits(embed(held.table, fitted.backbone).floats(held.table))
         sample = training.sampled(CENTRED)
         with tempfile.TemporaryDirectory() as scratch:  # in the cache these features would be of no use to any other run
             features = embed(sample.table, backbone, cache_folder=Path(scratch)).floats(sample.table)
             of_held = embed(held.table, backbone, cache_folder=Path(scratch)).floats(held.table)
         weights, bias = tail.head_on(backbone.n_features)
         head = replace(fitted.head, weights=weights, bias=bias, temperature=1.0)
-        logits = logits_of(head, of_held)
+        logits = head.logits(of_held)
         head = _calibrated(head, logits, labels)
         logits /= head.temperature
         return cls(
             _refitted(fitted, head, backbone, sample, features), scores(logits, labels), scores(frozen, labels), len(labels)
         )
-
-
-def logits_of(head: Head, features: np.ndarray) -> np.ndarray:
-    """(N, K) float32 from raw features (N, D)."""
-    logits: np.ndarray = features @ head.weights + head.bias
-    return logits
-
-
-def scores(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Accuracy and negative loss: of two networks the better one has the greater pair."""
-    return float((logits.argmax(1) == labels).mean()), -log_loss(logits, labels)
 
 
 def _calibrated(head: Head, logits: np.ndarray, labels: np.ndarray) -> Head:
