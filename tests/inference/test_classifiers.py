@@ -35,7 +35,8 @@ def test_a_prediction_holds_every_class(classifier: Classifier, pictures: list[s
     assert prediction.probability == max(prediction.probabilities.values()) == prediction.probabilities[prediction.label]
     assert (prediction.path, prediction.error) == (pictures[0], None)
     assert prediction.unknown is (prediction.familiarity < classifier.manifest.unknown_below)
-    assert list(prediction.to_json()) == ["path", "label", "probability", "probabilities", "unknown", "error"]
+    assert list(prediction.to_json()) == ["path", "label", "probability", "probabilities", "unknown", "error", "labels"]
+    assert prediction.labels == (prediction.label,)
 
 
 def test_it_has_learned_something(classifier: Classifier, pictures: list[str]) -> None:
