@@ -134,6 +134,8 @@ def test_what_needs_one_label_says_so(
         shootout(read(coins, columns=SEVERAL), Recipe(), ["efficientnet_lite0", "resnet18"])
     with pytest.raises(DataError, match="these pictures have several labels each, but the classifier was trained on one label"):
         ta.evaluate(Run.load(run_folder), coins, columns=SEVERAL)
+    with pytest.raises(DataError, match=r"what stands between those of a cell\? --label-sep '\|'"):
+        ta.evaluate(Run.load(trained_coins[0]), coins)
     assert not (tmp_path / "run").exists()
 
 

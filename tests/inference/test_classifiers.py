@@ -86,7 +86,8 @@ def test_among_many_it_is_a_row_with_its_error(classifier: Classifier, pictures:
         None,
     ]
     assert found[1].to_json() == {
-        "path": "absent.jpg", "label": None, "probability": None, "probabilities": {}, "unknown": None, "error": found[1].error
+        "path": "absent.jpg", "label": None, "probability": None, "probabilities": {}, "unknown": None, "error": found[1].error,
+        "labels": [],
     }  # fmt: skip
 
 

@@ -59,7 +59,7 @@ def test_thresholds_survive_json_in_the_order_of_the_classes(tmp_path: Path) -> 
     manifest = read(tmp_path, json.dumps({**SEVERAL, "thresholds": {"rose": 0.5, "daisy": 0.25}}))
     assert manifest.several
     assert list(manifest.thresholds or {}) == ["daisy", "rose"]
-    assert Manifest.from_json(manifest.to_json()) == manifest
+    assert read(tmp_path, json.dumps(manifest.to_json())) == manifest
     assert manifest.to_json()["format"] == FORMAT
 
 

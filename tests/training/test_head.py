@@ -179,25 +179,24 @@ def test_log_loss_is_the_mean_negative_log_probability() -> None:
 # Several labels a picture ---------------------------------------------------------------------------------------------
 
 
-def several_labels(n: int, n_features: int, n_labels: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def several_labels(n: int, n_features: int, n_labels: int, *, noise: float = 0.5, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """(N, D) float32 points and which labels each has, (N, K) bool: each on one side of a plane, with some noise."""
     rng = np.random.default_rng(seed)
     points = rng.standard_normal((n, n_features)).astype(np.float32)
     planes = rng.standard_normal((n_features, n_labels))
-    return points, points @ planes + 0.5 * rng.standard_normal((n, n_labels)) > np.linspace(0, 3, n_labels)
+    return points, points @ planes + noise * rng.standard_normal((n, n_labels)) > np.linspace(0, 3, n_labels)
 
 
 def test_each_of_several_labels_is_answered_as_logistic_regression_does() -> None:
     linear = pytest.importorskip("sklearn.linear_model")
-    features, has = several_labels(400, 20, 3)
+    features, has = several_labels(400, 20, 3, noise=4.0)
     head = fit_head(features, has, np.arange(400) % 5, n_classes=3, blocks=(20,))
     scaled = (features - features.mean(0)) / np.sqrt(features.var(0).sum())
     for place in range(3):
         other = linear.LogisticRegression(C=1 / (head.penalty * 400), tol=1e-8, max_iter=10_000).fit(scaled, has[:, place])
-        probabilities = other.predict_proba(scaled)[:, 1]
-        logits = np.log(probabilities / (1 - probabilities)) / head.temperature
+        logits = other.decision_function(scaled) / head.temperature
         found = features @ head.weights[:, place] + head.bias[place]
-        assert np.corrcoef(found, logits)[0, 1] > 0.999
+        assert np.corrcoef(found, logits)[0, 1] > 0.99
         assert np.abs(sigmoid(found) - sigmoid(logits)).max() < 0.05  # it is the mean of six fits
 
 

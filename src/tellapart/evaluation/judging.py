@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from tellapart.data import ImageTable
+from tellapart.data.table import LABEL_MARK
 from tellapart.errors import DataError
 from tellapart.evaluation.judged import Judgement, percent
 from tellapart.evaluation.labels_report import LabelsReport
@@ -46,6 +47,10 @@ def judge(
         raise DataError(
             "these pictures have several labels each, but the classifier was trained on one label a picture. Leave --label-sep "
             "out, or train on several: tellapart train TABLE --label-sep TEXT"
+        )
+    if classifier.several and not table.multi_label and any(LABEL_MARK in label for label in table.labels):
+        raise DataError(
+            f"the classifier says several labels a picture; what stands between those of a cell? --label-sep {LABEL_MARK!r}"
         )
 
     def judged(views: Sequence[str], facts: Mapping[str, str]) -> Report | LabelsReport:
