@@ -6,20 +6,18 @@ import csv
 import gzip
 import struct
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tellapart.errors import CallError, DataError
+from tellapart.errors import CallError
 from tellapart.evaluations import evaluate
 from tellapart.exports import export
 from tellapart.images import open_picture
 from tellapart.predictions import find_pictures, refuse_overwriting
 from tellapart.runs import Run, train
-from tellapart.sources import read
 from tellapart.training import Recipe
 
 Cli = Callable[..., Any]
@@ -89,10 +87,3 @@ def test_pictures_to_predict_may_be_named_by_a_table(tmp_path: Path, pictures: l
     assert [skip.reason for skip in skipped] == ["no such file: row 5"]
     with pytest.raises(CallError, match="is one of the pictures to predict"):
         refuse_overwriting(Path(pictures[0]), found)
-
-
-def test_several_labels_a_picture_are_not_trained_on(tmp_path: Path, pictures: list[str]) -> None:
-    source = tmp_path / "list.csv"
-    source.write_text("file,label\n" + "\n".join(f"{path},{'ab'[number % 2]}" for number, path in enumerate(pictures)))
-    with pytest.raises(DataError, match="these pictures have several labels each; this version trains one label a picture"):
-        train(replace(read(source), multi_label=True), out=tmp_path / "run")

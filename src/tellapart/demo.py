@@ -11,7 +11,7 @@ from typing import Any
 from tellapart.checking import check
 from tellapart.checks import DataReport
 from tellapart.cleaning import Cleaning, clean
-from tellapart.evaluation import Report
+from tellapart.evaluation import LabelsReport, Report
 from tellapart.evaluation.report import percent
 from tellapart.evaluations import evaluate
 from tellapart.files import refuse_used
@@ -40,8 +40,8 @@ class Demo:
     found: DataReport
     cleaning: Cleaning
     run: Run
-    fresh_before: Report
-    fresh_after: Report
+    fresh_before: Report | LabelsReport
+    fresh_after: Report | LabelsReport
     predictions: tuple[Prediction, ...]
 
     def to_json(self) -> dict[str, Any]:

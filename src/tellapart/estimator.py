@@ -30,6 +30,7 @@ except ImportError as error:
 
 SHOWN = 5
 Pictures = Sequence[str | Path] | npt.NDArray[Any]  # paths (N,), or pictures (N, H, W) or (N, H, W, C)
+ONE_LABEL = "give one label a picture, (N,); several a picture are learned from tables, by tellapart.train"
 
 
 class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -121,9 +122,9 @@ def _classes(y: Sequence[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
     try:
         labels, cells = np.asarray(y), np.asarray(y, dtype=object)  # as text, a NaN would be the class "nan"
     except ValueError as error:  # rows of unequal lengths
-        raise DataError("y is no column of labels; give one label a picture, (N,)") from error
+        raise DataError(f"y is no column of labels; {ONE_LABEL}") from error
     if labels.ndim != 1 and labels.shape[1:] != (1,):
-        raise DataError(f"y has the shape {labels.shape}; give one label a picture, (N,). One-hot rows: y.argmax(1)")
+        raise DataError(f"y has the shape {labels.shape}; {ONE_LABEL}. One-hot rows: y.argmax(1)")
     missing = [row for row, cell in enumerate(cells.ravel().tolist()) if _is_missing(cell)]
     if missing:
         shown = ", ".join(map(str, missing[:SHOWN]))

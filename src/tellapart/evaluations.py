@@ -9,7 +9,7 @@ from typing import Any
 
 from tellapart.data import ImageTable, edited
 from tellapart.errors import DataError
-from tellapart.evaluation import Report
+from tellapart.evaluation import LabelsReport, Report
 from tellapart.evaluation.answers import write_answers
 from tellapart.evaluation.judging import TTA_FACT, judge
 from tellapart.evaluation.openings import count_openings, log_opening, openings_note
@@ -26,7 +26,7 @@ class Evaluation:
     """A report and the page that shows it."""
 
     run: Path
-    report: Report
+    report: Report | LabelsReport
     page: Path
 
     def to_json(self) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def evaluate(
     return Evaluation(run.path, report, page)
 
 
-def _overlap(run: Run, table: ImageTable, report: Report) -> tuple[str, ...]:
+def _overlap(run: Run, table: ImageTable, report: Report | LabelsReport) -> tuple[str, ...]:
     """A remark where pictures that were judged had been trained on, with the figures of the others."""
     trained = set(run.table.in_split("train").sha256)
     seen = {path for path, digest in zip(table.paths, table.sha256, strict=True) if digest in trained}

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tellapart.data import Skipped
+from tellapart.data.table import LABEL_MARK
 from tellapart.errors import CallError
 from tellapart.files import cell_text, printable, write_error
 from tellapart.images.containers import container_of
@@ -20,6 +21,7 @@ from tellapart.sources import list_folder, list_members
 BAR_WIDTH = 12
 BLOCKS = " ▏▎▍▌▋▊▉█"
 MAX_NAME_WIDTH = 60
+NONE = "none of the labels"
 
 
 def find_pictures(patterns: Sequence[str]) -> tuple[list[str], list[Skipped]]:
@@ -65,18 +67,25 @@ def refuse_overwriting(out: Path, pictures: Sequence[str]) -> None:
         raise CallError(f"{out} is one of the pictures to predict; nothing is overwritten. Choose another --out.")
 
 
-def write_csv(path: Path, predictions: Iterable[Prediction], classes: Sequence[str]) -> Iterator[Prediction]:
-    """Pass the predictions on and write a row of each; the file appears when all are done. Raises StorageError."""
+def write_csv(
+    path: Path, predictions: Iterable[Prediction], classes: Sequence[str], *, several: bool = False
+) -> Iterator[Prediction]:
+    """Pass the predictions on and write a row of each; the file appears when all are done. Raises StorageError.
+
+    With `several` labels a picture there is a column of all of them, with "|" between.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["path", "label", "probability", "unknown", "error", *(f"p_{name}" for name in classes)])
+            all_labels = ["labels"] if several else []
+            writer.writerow(["path", "label", *all_labels, "probability", "unknown", "error", *(f"p_{name}" for name in classes)])
             for one in predictions:
                 shares = one.probabilities.values() if not one.error else [""] * len(classes)
                 path_cell, label, error = (cell_text(text or "") for text in (one.path, one.label, one.error))
-                writer.writerow([path_cell, label, one.probability, one.unknown, error, *shares])
+                labels = [cell_text(LABEL_MARK.join(one.labels))] if several else []
+                writer.writerow([path_cell, label, *labels, one.probability, one.unknown, error, *shares])
                 yield one
             file.flush()
             os.fsync(file.fileno())
@@ -89,12 +98,15 @@ def write_csv(path: Path, predictions: Iterable[Prediction], classes: Sequence[s
 
 
 def row_text(prediction: Prediction, *, name_width: int, label_width: int) -> str:
-    """A prediction as a line of a table: name, label, a bar of its probability."""
+    """A prediction as a line of a table: name, label, a bar of its probability; of several labels each with its probability."""
     name = _shortened(prediction.path, name_width)
     if prediction.error or prediction.label is None or prediction.probability is None:
         return f"{name}  {'-':{label_width}}  {prediction.error}"
     share = prediction.probability
     stranger = "  like none of the training pictures" if prediction.unknown else ""
+    if not prediction.label or len(prediction.labels) > 1:
+        said = ", ".join(f"{printable(label)} {prediction.probabilities[label]:.1%}" for label in prediction.labels)
+        return f"{name}  {said or NONE}{stranger}"
     return f"{name}  {printable(prediction.label):{label_width}}  {_bar(share)} {share:6.1%}{stranger}"
 
 

@@ -85,12 +85,12 @@ def find_rate(source: Any, recipe: Recipe, choices: Choices, out: Path | None, *
     """
     recipe, out = _of_network(recipe), _place_of(source, out, "rates", (".html", ".svg"))
     refuse_missing_torch("a sweep of rates")
-    from tellapart.training.loop.finder import find_lr  # imports torch
+    from tellapart.training.loop.teaching import sweep_rates  # imports torch
     from tellapart.training.plots import sweep_chart, write_page
 
     beginning = begin(choices.read(source, progress), recipe, choices, Clock(), progress)
     lesson = lesson_of(beginning, recipe, progress=progress)
-    found = RateFinding(find_lr(lesson.network, lesson.examples, lesson.recipe, progress=progress), out, _default(lesson))
+    found = RateFinding(sweep_rates(lesson, progress=progress), out, _default(lesson))
     if out.suffix.lower() == ".svg":
         write_atomically(out, svg(sweep_chart(found.sweep)))
     else:

@@ -112,8 +112,10 @@ def shootout(table: ImageTable, recipe: Recipe, archs: Sequence[str], *, progres
 
     What is held back is neither embedded nor looked at. Features come through the cache; each head is fitted and judged on the
     same folds, near copies tied by the first backbone. The recipe's own `arch` plays no part.
-    Raises CallError for an unknown backbone, and where none can be had the error that says why.
+    Raises CallError for an unknown backbone and for several labels a picture, and where none can be had the error that says why.
     """
+    if table.multi_label:
+        raise CallError("backbones are compared on one label a picture, but these have several: name one alone, --arch NAME")
     backbones, failed = _backbones(recipe, archs)
     training = table.in_split("train") if "train" in table.splits else table
     tied: ImageTable | None = None

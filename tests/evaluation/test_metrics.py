@@ -117,3 +117,31 @@ def test_bins_are_closed_above() -> None:
     assert [one.n for one in bins] == [2, 2]
     assert [one.n for one in metrics.reliability_bins(np.array([1.0]), [True])] == [0] * 14 + [1]
     assert bins[1].confidence == pytest.approx(0.755)
+
+
+# Several labels a picture ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_scores_of_several_labels_are_those_of_scikit_learn(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    has, probabilities = rng.random((60, 4)) < 0.3, rng.random((60, 4)).round(1)  # so rough that many are equal
+    thresholds = np.array([0.2, 0.5, 0.7, 0.9])
+    said = probabilities >= thresholds
+    scores = metrics.label_scores(probabilities, has, thresholds)
+    expected = sklearn_metrics.precision_recall_fscore_support(has, said, zero_division=np.nan)
+    found = np.array([(score.precision, score.recall, score.f1, score.n) for score in scores], float).T
+    assert found == pytest.approx(np.array(expected, float), nan_ok=True)
+    precisions = sklearn_metrics.average_precision_score(has, probabilities, average=None)
+    assert [score.average_precision for score in scores] == pytest.approx(precisions)
+    assert metrics.micro_f1(said, has) == pytest.approx(sklearn_metrics.f1_score(has, said, average="micro"))
+    macro = metrics.mean_known(score.f1 for score in scores)
+    assert macro == pytest.approx(sklearn_metrics.f1_score(has, said, average="macro"))
+    losses = [sklearn_metrics.log_loss(has[:, k], probabilities[:, k], labels=[False, True]) for k in range(4)]
+    assert metrics.binary_log_loss(probabilities, has) == pytest.approx(np.mean(losses))
+
+
+def test_a_label_without_pictures_has_no_average_precision() -> None:
+    (score,) = metrics.label_scores(np.array([[0.2], [0.3]]), np.zeros((2, 1), bool), np.array([0.5]))
+    assert score == metrics.LabelScore(None, None, None, 0, None, 0.5)
+    assert metrics.mean_known([None]) is None

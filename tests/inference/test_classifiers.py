@@ -36,7 +36,8 @@ def test_a_prediction_holds_every_class(classifier: Classifier, pictures: list[s
     assert prediction.probability == max(prediction.probabilities.values()) == prediction.probabilities[prediction.label]
     assert (prediction.path, prediction.error) == (pictures[0], None)
     assert prediction.unknown is (prediction.familiarity < classifier.manifest.unknown_below)
-    assert list(prediction.to_json()) == ["path", "label", "probability", "probabilities", "unknown", "error"]
+    assert list(prediction.to_json()) == ["path", "label", "probability", "probabilities", "unknown", "error", "labels"]
+    assert prediction.labels == (prediction.label,)
 
 
 def test_it_has_learned_something(classifier: Classifier, pictures: list[str]) -> None:
@@ -86,7 +87,8 @@ def test_among_many_it_is_a_row_with_its_error(classifier: Classifier, pictures:
         None,
     ]
     assert found[1].to_json() == {
-        "path": "absent.jpg", "label": None, "probability": None, "probabilities": {}, "unknown": None, "error": found[1].error
+        "path": "absent.jpg", "label": None, "probability": None, "probabilities": {}, "unknown": None, "error": found[1].error,
+        "labels": [],
     }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tellapart.errors import BundleError
-from tellapart.inference.manifests import CHECKS, FILE_NAME, FORMAT, Manifest
+from tellapart.inference.manifests import CHECKS, FILE_NAME, FORMAT, USUAL, Manifest
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -19,7 +19,7 @@ JSON = st.recursive(
 )
 VALID: dict[str, Any] = {
     "kind": "tellapart-classifier",
-    "format": 1,
+    "format": USUAL,
     "classes": ["daisy", "rose"],
     "fit": {"side_px": 224, "mode": "crop", "crop_frac": 0.875},
     "arch": "efficientnet_lite0",
@@ -57,6 +57,47 @@ def test_other_channels_are_told_in_a_format_that_older_versions_refuse(tmp_path
 
 def test_unknown_fields_are_left_alone() -> None:
     assert Manifest.from_json({**VALID, "added_later": 1}) == Manifest.from_json(VALID)
+
+
+# Several labels a picture ---------------------------------------------------------------------------------------------
+
+SEVERAL: dict[str, Any] = {**VALID, "format": FORMAT, "thresholds": {"daisy": 0.25, "rose": 0.5}}
+
+
+def test_thresholds_survive_json_in_the_order_of_the_classes(tmp_path: Path) -> None:
+    manifest = read(tmp_path, json.dumps({**SEVERAL, "thresholds": {"rose": 0.5, "daisy": 0.25}}))
+    assert manifest.several
+    assert list(manifest.thresholds or {}) == ["daisy", "rose"]
+    assert read(tmp_path, json.dumps(manifest.to_json())) == manifest
+    assert manifest.to_json()["format"] == FORMAT
+
+
+def test_a_manifest_of_one_label_is_what_older_versions_read() -> None:
+    written = Manifest.from_json(VALID).to_json()
+    assert written["format"] == USUAL
+    assert "thresholds" not in written
+
+
+@pytest.mark.parametrize(
+    "thresholds",
+    [None, {}, [0.5, 0.5], {"daisy": 0.5}, {"daisy": 0.5, "rose": 0.5, "owl": 0.5}, {"daisy": 0.5, "rose": 1.5},
+     {"daisy": 0.5, "rose": True}, {"daisy": 0.5, "rose": "0.5"}, {"daisy": 0.5, "rose": float("nan")}],
+)  # fmt: skip
+def test_wrong_thresholds_are_damage(thresholds: object) -> None:
+    with pytest.raises(BundleError, match="'thresholds' is not an object of a number from 0 to 1 for each class"):
+        Manifest.from_json({**SEVERAL, "thresholds": thresholds})
+
+
+@settings(deadline=None)
+@given(thresholds=JSON | st.dictionaries(st.sampled_from(["daisy", "rose", "owl"]), st.floats() | st.integers() | st.booleans()))
+def test_whatever_the_thresholds_they_are_read_or_damage(thresholds: Any) -> None:
+    try:
+        found = Manifest.from_json({**SEVERAL, "thresholds": thresholds}).thresholds
+    except BundleError:
+        return
+    assert found == thresholds
+    assert set(found or {}) == {"daisy", "rose"}
+    assert all(0 <= value <= 1 for value in (found or {}).values())
 
 
 def test_a_newer_format_asks_for_an_upgrade() -> None:

@@ -155,8 +155,8 @@ def test_column_of_the_name_image_that_is_text(folder: Path) -> None:
 def test_several_labels_in_a_cell(folder: Path) -> None:
     path = table_at(folder, "file,tags\na/1.png,cat; indoor;cat\na/2.png,dog\na/3.png,\n")
     table = read(path, columns=Columns(label_sep=";"))
-    assert (table.multi_label, table.labels) == (True, ("cat|indoor", "dog"))
-    assert [skip.reason for skip in table.skipped] == ["no label: row 4"]
+    assert (table.multi_label, table.labels) == (True, ("cat|indoor", "dog", ""))
+    assert "a picture may have several labels; 1 picture has none, and counts as such" in table.notes
     plain = read(path)
     assert (plain.multi_label, plain.labels) == (False, ("cat; indoor;cat", "dog"))
     assert "labels such as 'cat; indoor;cat' are one label each; if they are several: --label-sep ';'" in plain.notes
@@ -166,6 +166,12 @@ def test_json_lists_are_several_labels(folder: Path) -> None:
     cell = json.dumps(["cat", "indoor"]).replace('"', '""')
     table = read(table_at(folder, f'file,tags\na/1.png,"{cell}"\na/2.png,"[""dog""]"\n'))
     assert (table.multi_label, table.labels) == (True, ("cat|indoor", "dog"))
+
+
+def test_an_empty_list_says_none_and_an_empty_cell_says_nothing(folder: Path) -> None:
+    table = read(table_at(folder, 'file,tags\na/1.png,"[""cat""]"\na/2.png,[]\na/3.png,\n'))
+    assert (table.multi_label, table.labels) == (True, ("cat", ""))
+    assert [skip.reason for skip in table.skipped] == ["no label: row 4"]
 
 
 def test_a_bar_within_one_of_several_labels_is_refused(folder: Path) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tellapart.training.head import PENALTIES, Head, fit_head, fit_temperature, log_loss, softmax
+from tellapart.training.head import PENALTIES, Head, fit_head, fit_temperature, log_loss, scores, sigmoid, softmax
 
 
 def blobs(n: int, n_features: int, n_classes: int, *, spread: float = 1.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -174,3 +174,54 @@ def test_log_loss_is_the_mean_negative_log_probability() -> None:
     logits = np.log(np.array([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]]))
     assert log_loss(logits, np.array([0, 1])) == pytest.approx(-(np.log(0.5) + np.log(0.1)) / 2)
     assert log_loss(logits + 1000, np.array([0, 1])) == pytest.approx(-(np.log(0.5) + np.log(0.1)) / 2)
+
+
+# Several labels a picture ---------------------------------------------------------------------------------------------
+
+
+def several_labels(n: int, n_features: int, n_labels: int, *, noise: float = 0.5, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """(N, D) float32 points and which labels each has, (N, K) bool: each on one side of a plane, with some noise."""
+    rng = np.random.default_rng(seed)
+    points = rng.standard_normal((n, n_features)).astype(np.float32)
+    planes = rng.standard_normal((n_features, n_labels))
+    return points, points @ planes + noise * rng.standard_normal((n, n_labels)) > np.linspace(0, 3, n_labels)
+
+
+def test_each_of_several_labels_is_answered_as_logistic_regression_does() -> None:
+    linear = pytest.importorskip("sklearn.linear_model")
+    features, has = several_labels(400, 20, 3, noise=4.0)
+    head = fit_head(features, has, np.arange(400) % 5, n_classes=3, blocks=(20,))
+    scaled = (features - features.mean(0)) / np.sqrt(features.var(0).sum())
+    for place in range(3):
+        other = linear.LogisticRegression(C=1 / (head.penalty * 400), tol=1e-8, max_iter=10_000).fit(scaled, has[:, place])
+        logits = other.decision_function(scaled) / head.temperature
+        found = features @ head.weights[:, place] + head.bias[place]
+        assert np.corrcoef(found, logits)[0, 1] > 0.99
+        assert np.abs(sigmoid(found) - sigmoid(logits)).max() < 0.05  # it is the mean of six fits
+
+
+def test_several_labels_have_probabilities_of_their_own() -> None:
+    features, has = several_labels(300, 30, 4)
+    head = fit_head(features, has, np.arange(300) % 5, n_classes=4, blocks=(30,))
+    probabilities = head.probabilities(features)
+    assert head.several
+    assert probabilities == pytest.approx(sigmoid(head.logits(features)))
+    assert ((probabilities >= 0.5) == has).mean() > 0.85
+    assert ((head.fold_probabilities >= 0.5) == has).mean() > 0.8
+    assert np.ptp(probabilities.sum(1)) > 1
+
+
+def test_a_label_that_a_fold_alone_has_is_no_obstacle() -> None:
+    features, has = several_labels(60, 10, 2)
+    has[:, 1] = np.arange(60) == 0
+    head = fit_head(features, has, np.arange(60) % 5, n_classes=2, blocks=(10,))
+    assert np.isfinite(head.weights).all()
+    assert (head.probabilities(features[1:])[:, 1] < 0.5).all()
+
+
+def test_the_loss_of_several_labels_is_the_mean_of_their_own() -> None:
+    logits, has = np.array([[2.0, -1.0], [800.0, -800.0]]), np.array([[True, True], [True, False]])
+    expected = -np.log([1 / (1 + np.exp(-2)), 1 / (1 + np.exp(1)), 1, 1]).mean()
+    assert log_loss(logits, has) == pytest.approx(expected)
+    assert sigmoid(np.array([-800.0, 0, 800])).tolist() == [0, 0.5, 1]
+    assert scores(logits, has) == pytest.approx((0.75, -expected))

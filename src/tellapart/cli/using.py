@@ -43,7 +43,7 @@ def predict(
     with bars(wanted=not rows_are_seen) as progress:
         predictions: Iterable[Prediction] = _counted(classifier.predict_many(pictures, tta=tta), len(pictures), progress)
         if out is not None:
-            predictions = write_csv(out, predictions, classifier.classes)
+            predictions = write_csv(out, predictions, classifier.classes, several=classifier.several)
         for one in predictions:
             n_failed += one.error is not None
             if as_json:

@@ -8,6 +8,7 @@ import numpy as np
 
 from tellapart.data.groups import Units
 from tellapart.data.splits import order_key
+from tellapart.data.stratifying import stratified
 from tellapart.data.table import ImageTable
 from tellapart.errors import CallError, DataError
 from tellapart.words import counted
@@ -37,14 +38,19 @@ def fold_numbers(table: ImageTable, *, n_folds: int, seed: int = 0) -> np.ndarra
     What is tied goes, the largest first, to the fold that has the least of its classes. Without groups no two folds differ
     by more than one picture of a class; with large groups they can.
     """
-    tied, n_classes = Units.of(table), len(table.classes)
+    tied = Units.of(table)
     everything = np.ones(len(table), bool)
     sizes = tied.sizes(everything).by_unit()
     keys = [order_key(f"{seed}:fold", name) for name in tied.names]
-    order = sorted(sizes, key=lambda unit: (sizes[unit][0][0], -sum(n for _, n in sizes[unit]), keys[unit]))
-    spread = _spread([sizes[unit] for unit in order], n_folds, tied.class_counts(everything, n_classes).tolist())
+    counts = tied.class_counts(everything)
     numbers = np.zeros(len(tied.names), np.int64)
-    numbers[order] = spread
+    if table.multi_label:
+        wanted = np.tile(counts / n_folds, (n_folds, 1))
+        part_of = stratified(sizes, sorted(sizes, key=keys.__getitem__), wanted, np.zeros_like(wanted), kept_in=None)
+        numbers[list(part_of)] = list(part_of.values())
+    else:
+        order = sorted(sizes, key=lambda unit: (sizes[unit][0][0], -sum(n for _, n in sizes[unit]), keys[unit]))
+        numbers[order] = _spread([sizes[unit] for unit in order], n_folds, counts.tolist())
     folds_of_rows: np.ndarray = numbers[tied.of_row]
     return folds_of_rows
 

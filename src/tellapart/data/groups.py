@@ -44,10 +44,14 @@ def tie(table: ImageTable, pairs: Iterable[tuple[int, int]]) -> ImageTable:
 
 @dataclass(frozen=True)
 class Units:
-    """What must not be parted, numbered, and the rows of each class in it."""
+    """What must not be parted, numbered, and the rows of each class in it.
+
+    Of several labels a picture "no label" counts as one more class, the last.
+    """
 
     names: tuple[str, ...]  # by number: what `units` calls them
     of_row: np.ndarray  # (N,) the number of each row's unit
+    n_classes: int
     _rows: np.ndarray  # (P,) row and class of each label of each row: P = N unless rows have several labels
     _classes: np.ndarray
 
@@ -56,13 +60,14 @@ class Units:
         number: dict[str, int] = {}
         of_row = [number.setdefault(name, len(number)) for name in units(table)]
         place = {label: code for code, label in enumerate(table.classes)}
-        rows = np.repeat(np.arange(len(table)), [len(labels) for labels in table.label_sets])
-        classes = np.array([place[label] for labels in table.label_sets for label in labels], np.int64)
-        return cls(tuple(number), np.array(of_row, np.int64), rows, classes)
+        codes_of_row = [[place[label] for label in labels] or [len(place)] for labels in table.label_sets]
+        rows = np.repeat(np.arange(len(table)), list(map(len, codes_of_row)))
+        classes = np.array([code for codes in codes_of_row for code in codes], np.int64)
+        return cls(tuple(number), np.array(of_row, np.int64), len(place) + table.multi_label, rows, classes)
 
-    def class_counts(self, counted: np.ndarray, n_classes: int) -> np.ndarray:
+    def class_counts(self, counted: np.ndarray) -> np.ndarray:
         """(n_classes,) rows of each class among those that `counted`, (N,) bool, says."""
-        return np.bincount(self._classes[counted[self._rows]], minlength=n_classes)
+        return np.bincount(self._classes[counted[self._rows]], minlength=self.n_classes)
 
     def sizes(self, counted: np.ndarray) -> Sizes:
         """How many rows of each class each unit has among the rows that `counted`, (N,) bool, says."""

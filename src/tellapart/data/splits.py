@@ -11,11 +11,13 @@ import numpy as np
 
 from tellapart.data.groups import Units, units
 from tellapart.data.leaks import without_leaks
+from tellapart.data.stratifying import stratified
 from tellapart.data.table import ImageTable
 from tellapart.errors import CallError, DataError
 from tellapart.words import counted
 
 HELD_BACK = ("valid", "test")
+TRAIN_PART = 0  # of the two that pictures of several labels are parted into
 STRICTNESS = ("test", "valid", "train")  # what is tied to pictures of several parts goes to the first of these
 
 
@@ -30,6 +32,8 @@ def split(
 
     Where the splits that the table brings leak (`find_split_leaks`), a note says by how much, and the training rows that are
     copies of held-back ones are left out, and so are validation rows that are copies of test rows. With `allow_leaks` they stay.
+
+    Of pictures with several labels each label is brought near to its share (`stratified`); one of a single group is trained on.
 
     Raises CallError for impossible fractions and DataError where a class is too small to be held back.
     """
@@ -75,8 +79,9 @@ def order_key(salt: str, unit: str) -> bytes:
 
 
 def checked(table: ImageTable) -> ImageTable:
-    """The split table itself; raises DataError unless each of at least two classes has pictures to train on."""
-    train = set(table.in_split("train").classes)
+    """The split table itself; raises DataError unless each of at least two classes has pictures to train on, and none has all."""
+    training = table.in_split("train")
+    train = set(training.classes)
     if len(train) < 2:
         found = f"one class, {next(iter(train))!r}" if train else "no class"
         raise DataError(
@@ -88,6 +93,13 @@ def checked(table: ImageTable) -> ImageTable:
         raise DataError(
             f"{counted(len(missing), 'class has', 'classes have')} held-back pictures but none to train on: {names}. "
             "Add some, or leave them out: --drop"
+        )
+    everywhere = [label for label, n in training.counts.items() if n == len(training)]
+    if everywhere:
+        have = counted(len(everywhere), "label is", "labels are")
+        raise DataError(
+            f"{have} on all of {counted(len(training), 'training picture')}: {', '.join(map(repr, everywhere[:5]))}. There is "
+            "nothing to tell them from: add pictures without, or take them out of the labels."
         )
     return table
 
@@ -137,23 +149,39 @@ def _strictest(parts: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 def _drawn(table: ImageTable, pool: Sequence[bool], whole: Sequence[bool], parts: dict[str, float], seed: int) -> list[str]:
     """The splits with rows of the pool drawn into each of `parts`: name -> fraction of the rows of the `whole`."""
-    tied, splits, n_classes = Units.of(table), np.array([name or "train" for name in table.splits], "<U5"), len(table.classes)
-    counts = tied.class_counts(np.array(whole, bool), n_classes)
+    tied, splits = Units.of(table), np.array([name or "train" for name in table.splits], "<U5")
+    counts = tied.class_counts(np.array(whole, bool))
     for name, fraction in parts.items():
         if fraction > 0:
-            _refuse_single(table, tied, splits, name)
-            trained = tied.sizes(splits == "train")
             free = (splits == "train") & np.array(pool, bool)
-            drawing = _Drawing(
-                sizes=tied.sizes(free).by_unit(),
-                wanted=(fraction * counts).tolist(),
-                have=tied.class_counts(splits == name, n_classes).tolist(),
-                left=np.bincount(trained.classes, minlength=n_classes).tolist(),
-            )
             keys = [order_key(f"{seed}:{name}", unit) for unit in tied.names]
-            chosen = drawing.draw(sorted(drawing.sizes, key=keys.__getitem__))
+            if table.multi_label:
+                chosen = _stratified_part(tied, free, splits, name, fraction * counts, keys)
+            else:
+                _refuse_single(table, tied, splits, name)
+                trained = tied.sizes(splits == "train")
+                drawing = _Drawing(
+                    sizes=tied.sizes(free).by_unit(),
+                    wanted=(fraction * counts).tolist(),
+                    have=tied.class_counts(splits == name).tolist(),
+                    left=np.bincount(trained.classes, minlength=tied.n_classes).tolist(),
+                )
+                chosen = drawing.draw(sorted(drawing.sizes, key=keys.__getitem__))
             splits[free & np.isin(tied.of_row, chosen)] = name
     return [str(name) for name in splits.tolist()]
+
+
+def _stratified_part(
+    tied: Units, free: np.ndarray, splits: np.ndarray, name: str, wanted: np.ndarray, keys: Sequence[bytes]
+) -> list[int]:
+    """The units to draw from the `free` rows into the part `name`, which is to have these rows of each label (K,)."""
+    sizes = tied.sizes(free).by_unit()
+    have = np.stack([tied.class_counts((splits == "train") & ~free), tied.class_counts(splits == name)])  # (2, K)
+    in_all = have.sum(0) + tied.class_counts(free)
+    part_of = stratified(
+        sizes, sorted(sizes, key=keys.__getitem__), np.stack([in_all - wanted, wanted]), have, kept_in=TRAIN_PART
+    )
+    return [unit for unit, part in part_of.items() if part != TRAIN_PART]
 
 
 @dataclass
@@ -202,7 +230,7 @@ class _Drawing:
 def _refuse_single(table: ImageTable, tied: Units, splits: np.ndarray, name: str) -> None:
     """Raise DataError for classes of which nothing is in the part `name` yet and only one unit is there to train on."""
     n_units = np.bincount(tied.sizes(splits == "train").classes, minlength=len(table.classes))
-    n_held = tied.class_counts(splits == name, len(table.classes))
+    n_held = tied.class_counts(splits == name)
     single = [table.classes[code] for code in np.flatnonzero((n_units == 1) & (n_held == 0))]
     if not single:
         return

@@ -60,7 +60,8 @@ class ImageTable:
     A path is a file, or a member of a container: `train.csv#17`. `sha256` is the content and so the picture's identity;
     `groups` are pictures that must not be parted by a split ("" where the content alone decides); `splits` holds "train",
     "valid", "test" or "" (not split yet); `weights` say how much a picture counts in training, above 0 and usually 1.
-    `notes` are what a reader understood, to be said to the user. With `multi_label` a label cell holds several, joined by "|".
+    `notes` are what a reader understood, to be said to the user. With `multi_label` a label cell holds several, joined by "|",
+    or none ("").
     """
 
     paths: tuple[str, ...]
@@ -88,7 +89,7 @@ class ImageTable:
 
     @cached_property
     def label_sets(self) -> tuple[tuple[str, ...], ...]:
-        """Each row's labels: one, unless the table is `multi_label`."""
+        """Each row's labels: one, unless the table is `multi_label`: then any number, none as well."""
         if not self.multi_label:
             return tuple((label,) for label in self.labels)
         return tuple(tuple(filter(None, cell.split(LABEL_MARK))) for cell in self.labels)
@@ -98,8 +99,27 @@ class ImageTable:
         """(len(self),) each row's place in `classes`. Raises DataError where a row may have several labels."""
         if self.multi_label:
             raise DataError("these pictures have several labels each; one label a picture is needed here")
-        place = {label: code for code, label in enumerate(self.classes)}
+        return self.targets_in(self.classes)
+
+    @cached_property
+    def targets(self) -> np.ndarray:
+        """What is to be learned: `codes` (N,), or of several labels a picture `membership` (N, K) of its own classes."""
+        return self.targets_in(self.classes)
+
+    def targets_in(self, classes: Sequence[str]) -> np.ndarray:
+        """`targets` among these classes, which must be all that occur: places (N,), or bool (N, K)."""
+        if self.multi_label:
+            return self.membership(classes)
+        place = {label: code for code, label in enumerate(classes)}
         return np.array([place[label] for label in self.labels], np.int64)
+
+    def membership(self, classes: Sequence[str]) -> np.ndarray:
+        """(len(self), len(classes)) bool: whether each row has each of these labels; others are passed over."""
+        place = {label: code for code, label in enumerate(classes)}
+        found = np.zeros((len(self), len(classes)), bool)
+        for row, labels in enumerate(self.label_sets):
+            found[row, [place[label] for label in labels if label in place]] = True
+        return found
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -118,6 +138,11 @@ class ImageTable:
         if name not in SPLITS:
             raise unknown_name("split", name, SPLITS)
         return self.take(row for row, split in enumerate(self.splits) if split == name)
+
+    def of_classes(self, classes: Iterable[str]) -> ImageTable:
+        """The rows that have no label besides these."""
+        known = set(classes)
+        return self.take(row for row, labels in enumerate(self.label_sets) if known.issuperset(labels))
 
     def with_splits(self, splits: Sequence[str]) -> ImageTable:
         return replace(self, splits=tuple(splits))

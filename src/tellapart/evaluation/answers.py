@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tellapart.data import ImageTable
 from tellapart.errors import BundleError
+from tellapart.evaluation.judged import Judgement
 from tellapart.evaluation.metrics import wilson_interval
-from tellapart.evaluation.report import Report
 from tellapart.files import cell_text, text_of_cell, write_atomically
 
 COLUMNS = ("sha256", "label", "predicted", "probability", "label_probability")
@@ -24,6 +24,7 @@ class Answers:
     """A row for each judged picture, in columns of equal length.
 
     `probability` belongs to `predicted`, `label_probability` to `label`, the true one. Copies of a picture are rows of their own.
+    Of several labels a picture each cell holds all of them, as in `Judged`; only all of them at once are right.
     """
 
     sha256: tuple[str, ...]
@@ -56,7 +57,7 @@ class Answers:
         return {(digest, label): label == predicted for digest, label, predicted in rows}
 
     @classmethod
-    def of(cls, report: Report, table: ImageTable) -> Answers:
+    def of(cls, report: Judgement, table: ImageTable) -> Answers:
         """The answers of a report on pictures of this table; what failed to be read has none."""
         digest_of = dict(zip(table.paths, table.sha256, strict=True))
         judged = report.judged
@@ -99,7 +100,7 @@ def answers_file(run: Path, part: str) -> Path:
     return run / f"answers-{part}.csv"
 
 
-def write_answers(run: Path, part: str, report: Report, table: ImageTable) -> Answers:
+def write_answers(run: Path, part: str, report: Judgement, table: ImageTable) -> Answers:
     """Keep what was answered on a run's held-back part, with the table that the report judged. Raises StorageError."""
     answers = Answers.of(report, table)
     write_atomically(answers_file(run, part), answers.to_csv().encode(errors="surrogateescape"))  # a class is a folder's name

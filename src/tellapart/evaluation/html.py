@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import chain, zip_longest
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment
 
+from tellapart.evaluation.labels_html import labels_values, labels_worth_embedding
+from tellapart.evaluation.labels_report import LabelsReport
 from tellapart.evaluation.metrics import ClassScore
 from tellapart.evaluation.report import Judged, Report, percent, percent_range
 from tellapart.files import write_atomically
@@ -52,7 +55,7 @@ class Panel:
 
 
 def write_html(
-    report: Report,
+    report: Report | LabelsReport,
     path: str | Path,
     *,
     thumbnail_px: int = 112,
@@ -71,30 +74,36 @@ def write_html(
     write_atomically(Path(path), page.encode("utf-8", "backslashreplace"))  # a file name need not be valid Unicode
 
 
-def render(report: Report, thumbnails: Thumbnails, *, thumbnail_px: int = 112) -> str:
+def render(report: Report | LabelsReport, thumbnails: Thumbnails, *, thumbnail_px: int = 112) -> str:
     """The page as text."""
-    panels = _panels(report, thumbnails)
+    several = isinstance(report, LabelsReport)
+    values = labels_values(report, N_SHOWN) if isinstance(report, LabelsReport) else _class_values(report, thumbnails)
     return (
         _template_environment()
-        .get_template("report.html.j2")
+        .get_template("labels.html.j2" if several else "report.html.j2")
         .render(
-            report=report,
-            thumbnails=thumbnails,
-            thumbnail_px=thumbnail_px,
-            panels=panels,
-            panel_ids={(panel.label, panel.predicted): panel.id for panel in panels},
-            has_matrix=len(report.classes) <= MATRIX_MAX_CLASSES,
-            pairs=report.confused_pairs(N_PAIRS),
-            most_wrong=[_tile(one, thumbnails) for one in report.most_wrong(N_SHOWN)],
-            most_right=[_tile(one, thumbnails) for one in report.most_right(N_SHOWN)],
-            least_certain=[_tile(one, thumbnails) for one in report.least_certain(N_SHOWN)],
-            weakest_first=_weakest_first(report),
-            mean_probability=sum(one.probability for one in report.judged) / report.n if report.n else None,
-            random_log_loss=math.log(len(report.classes)) if report.classes else 0.0,
-            n_class_rows=N_CLASS_ROWS,
-            n_failures=N_FAILURES,
+            report=report, thumbnails=thumbnails, thumbnail_px=thumbnail_px, n_class_rows=N_CLASS_ROWS, n_failures=N_FAILURES,
+            **values,
         )
-    )
+    )  # fmt: skip
+
+
+def _class_values(report: Report, thumbnails: Thumbnails) -> dict[str, Any]:
+    """The template's values for one label a picture."""
+    panels = _panels(report, thumbnails)
+    return {
+        "panels": panels,
+        "panel_ids": {(panel.label, panel.predicted): panel.id for panel in panels},
+        "has_matrix": len(report.classes) <= MATRIX_MAX_CLASSES,
+        "pairs": report.confused_pairs(N_PAIRS),
+        "most_wrong": [_tile(one, thumbnails) for one in report.most_wrong(N_SHOWN)],
+        "most_right": [_tile(one, thumbnails) for one in report.most_right(N_SHOWN)],
+        "least_certain": [_tile(one, thumbnails) for one in report.least_certain(N_SHOWN)],
+        "weakest_first": _weakest_first(report),
+        "commonest_share": report.commonest_share,
+        "mean_probability": sum(one.probability for one in report.judged) / report.n if report.n else None,
+        "random_log_loss": math.log(len(report.classes)) if report.classes else 0.0,
+    }
 
 
 @cache
@@ -113,8 +122,10 @@ def _weakest_first(report: Report) -> list[tuple[str, ClassScore]]:
     return sorted(report.per_class.items(), key=lambda item: (item[1].n == 0, item[1].f1 or 0.0))
 
 
-def _worth_embedding(report: Report, n_max: int) -> list[str]:
+def _worth_embedding(report: Report | LabelsReport, n_max: int) -> list[str]:
     """Paths without repetition: what the three lists show, then the other mistakes, then right answers, each pair in turn."""
+    if isinstance(report, LabelsReport):
+        return labels_worth_embedding(report, N_SHOWN, n_max)
     cells = _by_cell(report)
     wrong = _in_turn(pictures for (label, predicted), pictures in cells.items() if label != predicted)
     right = _in_turn(pictures for (label, predicted), pictures in cells.items() if label == predicted)

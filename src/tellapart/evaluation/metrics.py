@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ SMALLEST_PROBABILITY = float(np.finfo(np.float64).eps)  # keeps the logarithm fi
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.floating]
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,14 @@ class ClassScore:
     recall: float | None
     f1: float | None
     n: int
+
+
+@dataclass(frozen=True)
+class LabelScore(ClassScore):
+    """How one of several labels a picture fared; `average_precision`, for any threshold, is None when it has no picture."""
+
+    average_precision: float | None
+    threshold: float
 
 
 @dataclass(frozen=True)
@@ -124,6 +133,55 @@ def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float | None:
     """
     gaps = (b.n * abs(b.accuracy - b.confidence) for b in bins if b.accuracy is not None and b.confidence is not None)
     return _ratio(math.fsum(gaps), sum(b.n for b in bins))
+
+
+def label_scores(probabilities: Floats, has_label: Bools, thresholds: Floats) -> tuple[LabelScore, ...]:
+    """The scores of each of several labels, said where its probability (N, K) reaches its threshold (K,)."""
+    said = probabilities >= thresholds
+    return tuple(
+        LabelScore(
+            precision=_ratio(right, n_said),
+            recall=_ratio(right, n),
+            f1=_ratio(2 * right, n + n_said),
+            n=n,
+            average_precision=average_precision(probabilities[:, place], has_label[:, place]),
+            threshold=float(thresholds[place]),
+        )
+        for place, (right, n, n_said) in enumerate(
+            zip((said & has_label).sum(0).tolist(), has_label.sum(0).tolist(), said.sum(0).tolist(), strict=True)
+        )
+    )
+
+
+def micro_f1(said: Bools, has_label: Bools) -> float | None:
+    """F1 of all the answers (N, K) at once; None where no label was said and none was there to say."""
+    return _ratio(2 * int((said & has_label).sum()), int(said.sum() + has_label.sum()))
+
+
+def mean_known(values: Iterable[float | None]) -> float | None:
+    """The mean of what is not None."""
+    known = [value for value in values if value is not None]
+    return _ratio(math.fsum(known), len(known))
+
+
+def average_precision(probabilities: Floats, has_label: Bools) -> float | None:
+    """The mean precision over the recall as the threshold comes down, by steps and not by trapezia as scikit-learn has it.
+
+    None when no picture (N,) has the label.
+    """
+    if not has_label.any():
+        return None
+    order = np.argsort(-probabilities, kind="stable")
+    ranked, n_found = probabilities[order], np.cumsum(has_label[order])
+    is_step = np.append(ranked[:-1] != ranked[1:], True)  # equal probabilities are one step
+    n_found, n_said = n_found[is_step], (np.arange(len(ranked)) + 1)[is_step]
+    return float((np.diff(n_found, prepend=0) * n_found / n_said).sum() / n_found[-1])
+
+
+def binary_log_loss(probabilities: Floats, has_label: Bools) -> float | None:
+    """The mean negative log (natural) of the probability given to each yes and no (N, K); None for no pictures."""
+    of_true = np.where(has_label, probabilities, 1 - probabilities).astype(np.float64)
+    return float(-np.log(np.clip(of_true, SMALLEST_PROBABILITY, 1)).mean()) if of_true.size else None
 
 
 def _ratio(part: float, whole: float) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,12 @@ RUN_FILE = "run.json"  # a run's state; "unfinished" until all is written
 class Prediction:
     """What a classifier says of one picture; with an `error`, why it says nothing.
 
-    `probabilities` holds every class in the classifier's order and sums to 1. `unknown` means that the picture is like none of
-    the training pictures, so that its label is not to be trusted however probable. `familiarity` is what decides it: the cosine
-    of the picture's embedding to the nearest class centre, at most 1.
+    `labels` are what is on the picture, the most likely first: one, unless the classifier says several; then those whose
+    probability reaches their threshold, which may be none. `label` is the first of them, "" where there is none, and
+    `probability` is its own, or where there is none that of the most likely class.
+    `probabilities` holds every class in the classifier's order and sums to 1, unless it says several. `unknown` means that the
+    picture is like none of the training pictures, so that its label is not to be trusted however probable. `familiarity` is
+    what decides it: the cosine of the picture's embedding to the nearest class centre, at most 1.
     """
 
     path: str
@@ -42,9 +45,11 @@ class Prediction:
     unknown: bool | None = None
     familiarity: float | None = None
     error: str | None = None
+    labels: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("path", "label", "probability", "probabilities", "unknown", "error")}
+        names = ("path", "label", "probability", "probabilities", "unknown", "error")
+        return {name: getattr(self, name) for name in names} | {"labels": list(self.labels)}
 
 
 class Classifier:
@@ -78,6 +83,11 @@ class Classifier:
     @property
     def classes(self) -> tuple[str, ...]:
         return self.manifest.classes
+
+    @property
+    def several(self) -> bool:
+        """Whether a picture may have several labels, or none."""
+        return self.manifest.several
 
     def predict(self, picture: Source, *, tta: bool | Sequence[str] = False) -> Prediction:
         """What is on one picture: a path, the bytes of a file, or an array (H, W) or (H, W, C) uint8. Raises PictureError where
@@ -121,21 +131,29 @@ class Classifier:
     def _prediction(self, path: str, result: Result) -> Prediction:
         if result.error:
             return Prediction(path, error=str(result.error))
-        probabilities = result.outputs["probabilities"].tolist()  # (K,)
-        best = int(np.argmax(result.outputs["probabilities"]))
+        probabilities = dict(zip(self.classes, result.outputs["probabilities"].tolist(), strict=True))
+        best = self.classes[int(np.argmax(result.outputs["probabilities"]))]
+        labels = (best,) if self.manifest.thresholds is None else labels_above(probabilities, self.manifest.thresholds)
         familiarity = self._familiarity(result.outputs)
         return Prediction(
             path=path,
-            label=self.classes[best],
-            probability=probabilities[best],
-            probabilities=dict(zip(self.classes, probabilities, strict=True)),
+            label=labels[0] if labels else "",
+            probability=probabilities[labels[0] if labels else best],
+            probabilities=probabilities,
             unknown=familiarity < self.manifest.unknown_below,
             familiarity=familiarity,
+            labels=labels,
         )
 
     def _familiarity(self, outputs: Outputs) -> float:
         part = outputs["embedding"][: self._centres.shape[1]]
         return float(np.max(self._centres @ part) / max(float(np.linalg.norm(part)), 1e-12))
+
+
+def labels_above(probabilities: Mapping[str, float], thresholds: Mapping[str, float]) -> tuple[str, ...]:
+    """The classes whose probability reaches their threshold, the most likely first."""
+    said = [name for name, probability in probabilities.items() if probability >= thresholds[name]]
+    return tuple(sorted(said, key=lambda name: -probabilities[name]))
 
 
 def _check_widths(runtime: Runtime, manifest: Manifest, centres: np.ndarray, folder: Path) -> None:

@@ -12,7 +12,8 @@ from tellapart.files import read_json, sha256_of
 from tellapart.images import Fit
 from tellapart.images.limits import RGB_CHANNELS
 
-FORMAT = 2  # of pictures with other channels than RGB; of RGB and grey ones it is still 1, which older versions read
+FORMAT = 2  # the newest that is read
+USUAL = 1  # the format of what says one label of RGB or grey pictures, so that older versions read it
 KIND = "tellapart-classifier"
 FILE_NAME = "manifest.json"
 
@@ -33,11 +34,20 @@ class Manifest:
     versions: Mapping[str, str]
     created: str  # UTC, ISO 8601
     files: Mapping[str, str]  # name -> SHA-256
+    thresholds: Mapping[str, float] | None = None  # of several labels a picture: the probability from which each class is said
+
+    @property
+    def several(self) -> bool:
+        """Whether a picture may have several labels, each with a probability of its own, or none."""
+        return self.thresholds is not None
 
     def to_json(self) -> dict[str, Any]:
-        n_channels = self.fit.n_channels
-        told = {"kind": KIND, "format": 1 if n_channels == RGB_CHANNELS else FORMAT, "n_channels": n_channels}
-        return told | asdict(self) | {"fit": self.fit.to_json()}
+        values, n_channels = asdict(self), self.fit.n_channels
+        if not self.several:
+            del values["thresholds"]
+        is_usual = n_channels == RGB_CHANNELS and not self.several
+        told = {"kind": KIND, "format": USUAL if is_usual else FORMAT, "n_channels": n_channels}
+        return told | values | {"fit": self.fit.to_json()}
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
@@ -62,7 +72,8 @@ class Manifest:
         except (TypeError, CallError) as error:
             raise BundleError(f"{place} is damaged: 'fit' is not possible: {error}") from error
         fields = {name: values[name] for name in CHECKS}
-        return cls(**{**fields, "fit": fit, "classes": tuple(values["classes"])})
+        thresholds = _thresholds(values, place) if "thresholds" in values else None
+        return cls(**{**fields, "fit": fit, "classes": tuple(values["classes"]), "thresholds": thresholds})
 
     def verify(self, folder: Path) -> None:
         """Raise BundleError unless each file is there with the hash that it was written with."""
@@ -83,6 +94,14 @@ def _check_format(found: Any, place: str) -> None:
         raise BundleError(f"{place} is of format {found}; this Tellapart reads up to {FORMAT}: pip install -U tellapart")
 
 
+def _thresholds(values: Mapping[str, Any], place: str) -> dict[str, float]:
+    """Each class's threshold, in the order of the classes."""
+    found, classes = values.get("thresholds"), values["classes"]
+    if not isinstance(found, dict) or found.keys() != set(classes) or not all(map(_is_share, found.values())):
+        raise BundleError(f"{place} is damaged: 'thresholds' is not an object of a number from 0 to 1 for each class")
+    return {name: float(found[name]) for name in classes}
+
+
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
@@ -97,6 +116,10 @@ def _is_texts(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_share(value: Any) -> bool:
+    return _is_number(value) and 0 <= value <= 1
 
 
 def _is_classes(value: Any) -> bool:

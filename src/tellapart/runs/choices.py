@@ -10,7 +10,7 @@ from typing import Any
 
 from tellapart.data import ImageTable, edited, split, split_like
 from tellapart.data.journals import NO_EDITS
-from tellapart.errors import DataError
+from tellapart.errors import CallError, DataError
 from tellapart.progress import Progress
 from tellapart.runs.run import Run
 from tellapart.sources import GUESSED, Columns, read
@@ -48,14 +48,13 @@ class Choices:
         """The pictures after the edits, with absolute paths, so that the run can be judged from any folder."""
         table = source if isinstance(source, ImageTable) else read(source, columns=self.columns, progress=progress)
         table = edited(table, source, edits=self.edits).without_classes(self.drop)
-        if table.multi_label:
-            raise DataError(
-                "these pictures have several labels each; this version trains one label a picture: leave --label-sep out"
-            )
         return replace(table, paths=tuple(map(os.path.abspath, table.paths)))
 
     def split(self, table: ImageTable, recipe: Recipe) -> ImageTable:
-        """The table with its splits; raises DataError where nothing would be held back to judge on."""
+        """The table with its splits; raises DataError where nothing would be held back to judge on, and CallError for what a
+        recipe says of classes where pictures have several labels.
+        """
+        _refuse_one_label_choices(table, recipe)
         earlier = None if self.split_like is None else Run.load(self.split_like).table
         draw = split if earlier is None else partial(split_like, earlier=earlier)
         whole = draw(
@@ -68,3 +67,18 @@ class Choices:
         if "valid" not in whole.splits:
             raise DataError("no picture is held back to judge on. Give --valid a part above 0, or add a valid folder.")
         return whole
+
+
+def _refuse_one_label_choices(table: ImageTable, recipe: Recipe) -> None:
+    """Raise CallError for what a recipe says of classes where pictures may have several labels."""
+    if not table.multi_label:
+        return
+    if recipe.balance:
+        raise CallError(
+            f"balance {recipe.balance:g} weighs each picture by its class, but these have several labels a picture; leave it "
+            "out: each label gets a threshold of its own"
+        )
+    if recipe.sampling != "as_is":
+        raise CallError(
+            "sampling 'balanced' draws pictures by their class, but these have several labels a picture; leave it out"
+        )

@@ -9,8 +9,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from tellapart.data import ImageTable
 from tellapart.data.looks import look
 from tellapart.errors import MissingExtraError
@@ -18,6 +16,7 @@ from tellapart.inference.features import embed
 from tellapart.progress import Progress
 from tellapart.runs.beginnings import Beginning
 from tellapart.training import Fitted, Recipe
+from tellapart.training.head import scores
 from tellapart.training.recipe import DEFAULT_ARCH
 from tellapart.words import counted
 
@@ -137,15 +136,10 @@ def tidy(folder: Path) -> None:
 
 
 def _scores(fitted: Fitted, held: ImageTable) -> tuple[float, float]:
-    """Accuracy and mean log-probability of the labels on pictures of known classes that can be read; more is better in both."""
-    place = {label: code for code, label in enumerate(fitted.table.classes)}
+    """How a classifier does on pictures of known classes that can be read; more is better in both."""
     features = embed(held, fitted.backbone)
-    known = held.without(features.failures)
-    known = known.take(row for row, label in enumerate(known.labels) if label in place)
-    probabilities = fitted.head.probabilities(features.floats(known))
-    labels = np.array([place[label] for label in known.labels], int)
-    likely = probabilities[np.arange(len(labels)), labels]
-    return float((probabilities.argmax(1) == labels).mean()), float(np.log(np.maximum(likely, 1e-12)).mean())
+    known = held.without(features.failures).of_classes(fitted.table.classes)
+    return scores(fitted.head.logits(features.floats(known)), known.targets_in(fitted.table.classes))
 
 
 def has_tail(recipe: Recipe) -> bool:

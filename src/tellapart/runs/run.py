@@ -10,7 +10,7 @@ from typing import Any
 
 from tellapart.data import ImageTable, find_split_leaks
 from tellapart.errors import BundleError, CallError, DataError
-from tellapart.evaluation import Report
+from tellapart.evaluation import LabelsReport, Report
 from tellapart.evaluation.judging import judge
 from tellapart.files import read_json, write_json
 from tellapart.inference import Classifier
@@ -23,7 +23,9 @@ FORMAT = 1  # of a run's folder: run.json and the files that it stands for
 TABLE_FILE = "pictures.csv"
 FOLDS_FILE = "fold_probabilities.safetensors"
 PAGE_FILE = "report.html"
-NOTE_VALID = "The head's penalty was chosen by cross-validation inside the training part; nothing was chosen on these pictures."
+NOTE_PENALTY = "The head's penalty was chosen by cross-validation inside the training part"
+NOTE_VALID = f"{NOTE_PENALTY}; nothing was chosen on these pictures."
+NOTE_THRESHOLDS = "Each label's threshold was chosen on these pictures, as the one with the best F1, so their figures flatter it."
 NOTE_TRAINED = "Which epoch's network is kept was chosen on these pictures, so their accuracy flatters it a little."
 NOTE_TEST = "These pictures were locked away from the training."
 
@@ -37,7 +39,7 @@ class Run:
     table: ImageTable  # its pictures with their splits
     facts: dict[str, Any] = field(repr=False)  # run.json: source, counts, seconds, warnings
     loaded: Classifier | None = field(default=None, repr=False, compare=False)  # where a training has just loaded it
-    judged: Report | None = field(default=None, repr=False, compare=False)  # where a training has just judged it
+    judged: Report | LabelsReport | None = field(default=None, repr=False, compare=False)  # where a training has just judged it
 
     @classmethod
     def load(cls, path: str | Path) -> Run:
@@ -58,7 +60,7 @@ class Run:
         return self.loaded or Classifier.load(self.path)
 
     @cached_property
-    def report(self) -> Report:
+    def report(self) -> Report | LabelsReport:
         """How the classifier does on the validation pictures, computed through its bundle."""
         files, notes = self.facts["counts"], self.facts.get("notes", ())
         return self.judged or judge_valid(
@@ -108,7 +110,7 @@ def judge_valid(
     title: str,
     is_trained: bool,
     progress: Progress = silent,
-) -> Report:
+) -> Report | LabelsReport:
     """The report on the validation pictures; `files` says where every file went, `notes` how they were read and split."""
     n_of = {name: whole.splits.count(name) for name in ("train", "valid", "test")}
     split = f"{n_of['train']:,} to train on, {n_of['valid']:,} to judge on, {n_of['test']:,} locked away"
@@ -122,6 +124,8 @@ def part_notes(table: ImageTable, part: str, *, is_trained: bool) -> tuple[str, 
     leaks = [leak.text() for leak in find_split_leaks(table) if (leak.part, leak.held) == ("train", part)]
     if leaks:
         return (f"{leaks[0]}, and were trained on, as asked: of these the accuracy says nothing.",)
+    if part == "valid" and table.multi_label:
+        return (NOTE_TRAINED if is_trained else f"{NOTE_PENALTY}.", NOTE_THRESHOLDS)
     return (NOTE_TEST if part == "test" else NOTE_TRAINED if is_trained else NOTE_VALID,)
 
 
@@ -150,7 +154,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def write_report(report: Report, page: Path, progress: Progress) -> None:
+def write_report(report: Report | LabelsReport, page: Path, progress: Progress) -> None:
     """Write the report as an HTML page, and beside it the same as JSON."""
     from tellapart.evaluation.html import write_html  # imports jinja2
 

@@ -42,6 +42,7 @@ from tellapart.sources import GUESSED, Columns
 from tellapart.training import Fitted, Recipe, refuse_channels
 from tellapart.training.backbones import get_backbone
 from tellapart.training.loop.logs import Epoch, ignored
+from tellapart.training.thresholds import with_thresholds
 from tellapart.training.trackers import refuse_absent_trackers, tracking
 
 
@@ -139,12 +140,13 @@ def _train_into(
     if fitted is None or recipe.trains_network:
         with clock.of("tune"):
             fitted, course = _train_network(beginning, recipe, begun.get("track", ()), clock, folder, told, planned, progress)
+    fitted, about_thresholds = with_thresholds(fitted, whole.in_split("valid"))
     with clock.of("bundle"):
         from tellapart.training.bundles import write_bundle  # imports onnx, as `_import_ahead` did meanwhile
 
         classifier = write_bundle(fitted, folder / BUNDLE)
     with clock.of("evaluate"):
-        notes = (*whole.notes, *course.notes)
+        notes = (*whole.notes, *course.notes, *about_thresholds)
         report = judge_valid(
             classifier,
             whole,

@@ -21,6 +21,7 @@ NO_LABEL, NO_PATH, NO_FILE, A_LINK = "no label", "no path", "no such file", "a l
 JOINERS = ("|", ";")  # in labels, a sign that a cell holds several
 
 
+_Label = str | None  # "": the picture has none of several labels; None: nobody has said which it has
 _Key = tuple[str, str, str, str, float]  # path, label, split, group, weight
 
 
@@ -28,6 +29,7 @@ def read_sheet(sheet: Sheet, columns: Columns, *, source: str, progress: Progres
     """The pictures of a sheet. What was understood is in `notes`; rows that name no picture, or no label, are in `skipped`.
 
     A row that repeats an earlier one counts once. A path under several labels is a row for each: the checks tell of it.
+    Where a cell may hold several labels it may hold none: an empty cell with `label_sep`, else an empty list.
     Raises CallError and DataError where columns or cells cannot be understood, naming the rows.
     """
     choice = choose(sheet, columns)
@@ -66,13 +68,13 @@ def read_paths(sheet: Sheet, columns: Columns) -> tuple[list[str], list[Skipped]
 
 
 def _sifted(
-    sheet: Sheet, choice: Choice, cells: Cells, facts: tuple[Sequence[str], Sequence[str], Sequence[str], Sequence[float]]
+    sheet: Sheet, choice: Choice, cells: Cells, facts: tuple[Sequence[_Label], Sequence[str], Sequence[str], Sequence[float]]
 ) -> tuple[dict[_Key, int], list[int], list[Skipped]]:
     """The rows that are pictures, each once with its number, the numbers of those that repeat one, and all others."""
     resolve, kept, repeated, skipped = _resolver(choice), dict[_Key, int](), list[int](), list[Skipped]()
     for row, value, label, split, group, weight in zip(cells.rows, cells.columns[choice.path], *facts, strict=True):
         path, problem = resolve(value)
-        if problem or not label:
+        if problem or label is None:
             skipped.append(_skipped(sheet, row, path, problem or NO_LABEL))
         elif kept.setdefault((path, label, split, group, weight), row) != row:
             repeated.append(row)
@@ -114,22 +116,27 @@ def _texts(cells: Cells, name: str | None) -> list[str]:
     return [text_of(value) for value in cells.columns[name]]
 
 
-def _labels(cells: Cells, choice: Choice, columns: Columns, where: str) -> tuple[list[str], bool]:
-    """A label for each row ("" where there is none), and whether a cell may hold several, joined by "|"."""
+def _labels(cells: Cells, choice: Choice, columns: Columns, where: str) -> tuple[list[_Label], bool]:
+    """A label for each row, and whether a cell may hold several, joined by "|"."""
     values = cells.columns[choice.label or ""]
     if columns.label_sep:
         return [_joined(text_of(value).split(columns.label_sep), where) for value in values], True
     if any(isinstance(value, list | tuple) or hasattr(value, "tolist") for value in values):
-        return [_joined(_items(value), where) for value in values], True
+        return [_joined(_items(value), where) if _is_given(value) else None for value in values], True
     texts = [text_of(value) for value in values]
     lists = [_json_list(text) for text in texts if text] if texts and _first(texts).startswith("[") else []
     if lists and all(one is not None for one in lists):
-        return [_joined(_json_list(text) or (), where) for text in texts], True
-    return texts, False
+        return [_joined(_json_list(text) or (), where) if text else None for text in texts], True
+    return [text or None for text in texts], False
 
 
 def _first(texts: Sequence[str]) -> str:
     return next(filter(None, texts), "")
+
+
+def _is_given(value: object) -> bool:
+    """Whether a cell of lists says anything: an empty list says that there is none."""
+    return isinstance(value, list | tuple) or hasattr(value, "tolist") or bool(text_of(value))
 
 
 def _items(value: object) -> Sequence[object]:
@@ -250,7 +257,9 @@ def _label_notes(kept: dict[_Key, int], multi_label: bool) -> tuple[str, ...]:
         if several:
             notes.append(f"labels such as {several[0]!r} are one label each; if they are several: --label-sep {mark!r}")
     if multi_label:
-        notes.append("a picture may have several labels")
+        n_none = sum(not label for _, label, *_ in kept)
+        none = f"; {counted(n_none, 'picture has', 'pictures have')} none, and counts as such" if n_none else ""
+        notes.append(f"a picture may have several labels{none}")
     return tuple(notes)
 
 

@@ -30,7 +30,9 @@ def write_bundle(fitted: Fitted, folder: Path) -> Classifier:
     """
     head, centres = fitted.head, fitted.centres
     contents = {
-        "model.onnx": with_head(onnx.load(fitted.backbone.path), head.weights, head.bias).SerializeToString(),
+        "model.onnx": with_head(
+            onnx.load(fitted.backbone.path), head.weights, head.bias, several=head.several
+        ).SerializeToString(),
         "head.safetensors": save({"weights": head.weights, "bias": head.bias, "centres": centres}),
     }
     for name, content in contents.items():
@@ -56,6 +58,7 @@ def _manifest(fitted: Fitted, *, files: dict[str, str]) -> Manifest:
         versions={name: version(name) for name in ("tellapart", "numpy", "onnx", "pillow")},
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         files=files,
+        thresholds=None if fitted.thresholds is None else dict(zip(fitted.table.classes, fitted.thresholds, strict=True)),
     )
 
 

@@ -109,8 +109,8 @@ def convolution_sizes(model: onnx.ModelProto) -> tuple[int, int]:
     return n_parameters, n_multiplications
 
 
-def with_head(backbone: onnx.ModelProto, weights: np.ndarray, bias: np.ndarray) -> onnx.ModelProto:
-    """The backbone's graph with a linear layer (D, K) and softmax on its `features`.
+def with_head(backbone: onnx.ModelProto, weights: np.ndarray, bias: np.ndarray, *, several: bool = False) -> onnx.ModelProto:
+    """The backbone's graph with a linear layer (D, K) and softmax, or sigmoid for `several` labels, on its `features`.
 
     Outputs: `probabilities` (N, K), and the features themselves as `embedding` (N, D).
     """
@@ -119,7 +119,8 @@ def with_head(backbone: onnx.ModelProto, weights: np.ndarray, bias: np.ndarray) 
         node.output[:] = ["embedding" if name == "features" else name for name in node.output]
     graph.initializer.extend([numpy_helper.from_array(weights, "head_weights"), numpy_helper.from_array(bias, "head_bias")])
     graph.node.append(helper.make_node("Gemm", ["embedding", "head_weights", "head_bias"], ["logits"], name="head"))
-    graph.node.append(helper.make_node("Softmax", ["logits"], ["probabilities"], name="softmax", axis=1))
+    last: dict[str, Any] = {"op_type": "Sigmoid"} if several else {"op_type": "Softmax", "axis": 1}
+    graph.node.append(helper.make_node(inputs=["logits"], outputs=["probabilities"], name=last["op_type"].lower(), **last))
     del graph.output[:]
     for name, width in (("probabilities", weights.shape[1]), ("embedding", weights.shape[0])):
         graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", width]))

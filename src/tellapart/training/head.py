@@ -1,10 +1,12 @@
-"""The head: a multinomial logistic regression on frozen features, its penalty chosen by cross-validation.
+"""The head: a logistic regression on frozen features, its penalty chosen by cross-validation.
+
+It is multinomial, or where a picture may have several labels a question of its own for each of them, all fitted together.
 
 All folds and a fit on everything descend together: one product with the features serves them all. The head is the mean of
 these fits, which steadies it (docs/features.md) and stays a linear layer. The descent is Nesterov's
 accelerated gradient with restarts (O'Donoghue & Candès 2015) on a majoriser: the softmax Hessian never exceeds half the
-features' second moment (Böhning 1992), whose leading directions a randomised factorisation finds (Halko et al. 2011). No
-line search, no Hessian, and a second or two for some thousand pictures of 3,136 features.
+features' second moment, the sigmoid's a quarter (Böhning 1992), whose leading directions a randomised factorisation finds
+(Halko et al. 2011). No line search, no Hessian, and a second or two for some thousand pictures of 3,136 features.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ PATIENCE = 2  # the path ends once this many weaker penalties were no better
 
 @dataclass(frozen=True)
 class Head:
-    """A linear layer on raw features whose softmax is calibrated.
+    """A linear layer on raw features whose softmax, or with `several` labels a picture whose sigmoid, is calibrated.
 
     `weights` (D, K) and `bias` (K,) float32 hold the features' centring and scaling and the temperature.
     `fold_probabilities` (N, K): for each training picture, from the fit that had not seen its fold.
@@ -41,10 +43,16 @@ class Head:
     penalty: float
     temperature: float
     fold_probabilities: np.ndarray
+    several: bool = False
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
-        """(N, K) float32 from raw features (N, D); rows sum to 1."""
-        return softmax(features @ self.weights + self.bias)
+        """(N, K) float32 from raw features (N, D); rows sum to 1, unless a picture may have several labels."""
+        return probabilities_of(self.logits(features), several=self.several)
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """(N, K) float32 from raw features (N, D)."""
+        found: np.ndarray = features @ self.weights + self.bias
+        return found
 
 
 def fit_head(
@@ -59,10 +67,11 @@ def fit_head(
     seed: int = 0,
     overwrite: bool = False,
 ) -> Head:
-    """The head for `features` (N, D) of any float kind and `labels` (N,) in 0..K-1.
+    """The head for `features` (N, D) of any float kind and `labels`: (N,) in 0..K-1, or (N, K) bool, several a picture.
 
     `folds` (N,) numbers each picture's cross-validation fold. Each of the `blocks` of features gets the same total variance.
-    `balance` weighs a class by (mean count / its count) to this power: 0 not at all, 1 as if all classes were equally frequent.
+    `balance` weighs a class by (mean count / its count) to this power: 0 not at all, 1 as if all classes were equally frequent;
+    of several labels a picture each is a question of its own, and it must be 0.
     `sample_weights` (N,), above 0, say how much each picture counts among the others.
     With `overwrite` no copy is made of float32 features, which are then worth nothing afterwards.
     """
@@ -89,13 +98,26 @@ def _fit(
     x, directions = _reduced(x, n_classes, rng)  # (N, D), or (N, R) along R directions
     shares = _shares(folds, row_weights)  # (F + 1, N); the last row is the fit on everything
     penalty, final, logits = _best_penalty(x, labels, folds, shares, _Majoriser.of(x, RANK, rng), n_classes)
-    temperature = fit_temperature(logits, labels)
+    several, temperature = labels.ndim == 2, fit_temperature(logits, labels)
     weights = final.weights[0] if directions is None else final.weights[0] @ directions
     weights = (weights * scale / temperature).T  # (D, K)
     bias = final.bias[0, :, 0] / temperature - centre @ weights
+    held_out = probabilities_of(logits / temperature, several=several)
     return Head(
-        np.ascontiguousarray(weights, np.float32), bias.astype(np.float32), penalty, temperature, softmax(logits / temperature)
+        np.ascontiguousarray(weights, np.float32), bias.astype(np.float32), penalty, temperature, held_out, several=several
     )
+
+
+def probabilities_of(logits: np.ndarray, *, several: bool) -> np.ndarray:
+    """(N, K) -> (N, K): the softmax of each row, or with `several` labels the sigmoid of each value."""
+    return sigmoid(logits) if several else softmax(logits)
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Of any shape, each value for itself, without overflow."""
+    small = np.exp(-np.abs(logits))
+    probabilities: np.ndarray = np.where(logits >= 0, 1, small) / (1 + small)
+    return probabilities
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -106,13 +128,25 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Mean negative log-probability of the labels."""
+    """Mean negative log-probability of the labels (N,); of several, (N, K) bool, the mean of all the answers' yes and no."""
+    if labels.ndim == 2:
+        return float(np.mean(np.logaddexp(0, np.where(labels, -logits, logits))))
     top = logits.max(1)
     return float(np.mean(top + np.log(np.exp(logits - top[:, None]).sum(1)) - logits[np.arange(len(labels)), labels]))
 
 
+def share_right(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The accuracy for labels (N,); of several, (N, K) bool, the share of right yes and no, with a threshold of 0.5."""
+    return float(((logits > 0) == labels).mean() if labels.ndim == 2 else (logits.argmax(1) == labels).mean())
+
+
+def scores(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """`share_right` and negative loss: of two networks the better one has the greater pair."""
+    return share_right(logits, labels), -log_loss(logits, labels)
+
+
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature that makes softmax(logits / T) likeliest (Guo et al. 2017), by golden section over 1/8..8."""
+    """The temperature T that makes the labels likeliest by logits / T (Guo et al. 2017), by golden section over 1/8..8."""
     low, high, ratio = np.log(1 / 8), np.log(8.0), (np.sqrt(5) - 1) / 2
     while high - low > 1e-3:
         a, b = high - ratio * (high - low), low + ratio * (high - low)
@@ -180,6 +214,8 @@ def _block_scales(centred: np.ndarray, blocks: Sequence[int]) -> np.ndarray:
 
 def _row_weights(labels: np.ndarray, n_classes: int, balance: float, sample_weights: np.ndarray | None) -> np.ndarray:
     """(N,) how much each picture counts, by its class and by itself."""
+    if labels.ndim == 2:
+        return np.ones(len(labels)) if sample_weights is None else sample_weights
     counts = np.bincount(labels, minlength=n_classes)
     weights: np.ndarray = ((len(labels) / n_classes / np.maximum(counts, 1)) ** balance)[labels]
     return weights if sample_weights is None else weights * sample_weights
@@ -241,12 +277,13 @@ def _descend(
 def _accelerate(
     x: np.ndarray, labels: np.ndarray, shares: np.ndarray, penalty: float, majoriser: _Majoriser, start: _State
 ) -> _State:
-    scale = 0.5 * len(x) * float(shares.max())  # Böhning's bound; shares may weigh some pictures above 1 / N
+    bound = 0.25 if labels.ndim == 2 else 0.5  # Böhning's, of a sigmoid and of a softmax
+    scale = bound * len(x) * float(shares.max())  # shares may weigh some pictures above 1 / N
     here, ahead, momentum_age = start, start, 1.0
     for _ in range(MAX_STEPS):
         slope = _gradient(x, labels, shares, penalty, ahead)
         step = majoriser.step(slope.weights, scale, penalty)
-        there = _State(ahead.weights - step, ahead.bias - 2 * slope.bias)  # shares sum to 1: Böhning's bound is 1/2
+        there = _State(ahead.weights - step, ahead.bias - slope.bias / bound)  # shares sum to 1
         if np.vdot(slope.weights, step) < TOLERANCE**2 * len(shares):
             return there
         moved, moved_bias = there.weights - here.weights, there.bias - here.bias
@@ -264,10 +301,14 @@ def _gradient(x: np.ndarray, labels: np.ndarray, shares: np.ndarray, penalty: fl
     n_fits, n_classes, n_features = at.weights.shape
     p = (at.weights.reshape(-1, n_features) @ x.T).reshape(n_fits, n_classes, -1)  # (F, K, N) logits, then probabilities
     p += at.bias
-    p -= p.max(1, keepdims=True)
-    np.exp(p, out=p)
-    p /= p.sum(1, keepdims=True)
-    p[:, labels, np.arange(len(labels))] -= 1
+    if labels.ndim == 2:
+        p = sigmoid(p)
+        p -= labels.T
+    else:
+        p -= p.max(1, keepdims=True)
+        np.exp(p, out=p)
+        p /= p.sum(1, keepdims=True)
+        p[:, labels, np.arange(len(labels))] -= 1
     p *= shares[:, None]
     weights = (p.reshape(-1, len(x)) @ x).reshape(at.weights.shape) + np.float32(penalty) * at.weights
     return _State(weights, p.sum(2, keepdims=True))

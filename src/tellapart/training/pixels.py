@@ -40,9 +40,14 @@ class Decoded:
 
     @cached_property
     def labels(self) -> torch.Tensor:
-        """(N,) int64, places in `classes`."""
-        place = {label: code for code, label in enumerate(self.classes)}
-        return torch.tensor([place[label] for label in self.table.labels], dtype=torch.int64)
+        """(N,) int64, places in `classes`; of several labels a picture (N, K) float32, zeros and ones."""
+        targets = torch.from_numpy(self.table.targets_in(self.classes))
+        return targets.float() if self.several else targets
+
+    @property
+    def several(self) -> bool:
+        """Whether a picture may have several labels."""
+        return self.table.multi_label
 
     def sampled(self, most: int) -> Decoded:
         """At most so many of the pictures, evenly spread."""
@@ -167,10 +172,14 @@ class HeldPixels:
 
 
 def picture_weights(table: ImageTable, balance: float) -> torch.Tensor | None:
-    """(N,) how much each picture counts, 1 in the mean: by itself, and by its class with `balance`. None: all alike."""
-    codes = np.asarray(table.codes)
-    counts = np.bincount(codes, minlength=len(table.classes))
-    weights = np.asarray(table.weights) * (len(codes) / np.maximum(counts, 1)[codes]) ** balance
+    """(N,) how much each picture counts, 1 in the mean: by itself, and by its class with `balance`. None: all alike.
+
+    Raises DataError for `balance` where pictures have several labels.
+    """
+    weights = np.asarray(table.weights)
+    if balance:
+        codes = table.codes
+        weights = weights * (len(codes) / np.bincount(codes)[codes]) ** balance
     if np.ptp(weights) == 0:
         return None
     return torch.from_numpy((weights / weights.mean()).astype(np.float32))

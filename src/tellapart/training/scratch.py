@@ -17,7 +17,7 @@ from tellapart.errors import DataError, TellapartError
 from tellapart.progress import Progress, silent
 from tellapart.training.augment.augmenters import augmenter
 from tellapart.training.augment.policies import POLICIES, Policy
-from tellapart.training.head import Head, fit_head, fit_temperature, log_loss
+from tellapart.training.head import Head, fit_head, fit_temperature, log_loss, share_right
 from tellapart.training.loop.devices import best_device, precision_context, to_device, uses_bfloat16
 from tellapart.training.loop.lessons import Lesson
 from tellapart.training.loop.logs import Epoch, ignored
@@ -95,7 +95,7 @@ def prepare(
 ) -> Work:
     """All that `train_network` begins with; raises as it does, but for what goes wrong in the training itself."""
     classes, recipe = training.classes, with_own_settings(recipe)
-    known = held.take(row for row, label in enumerate(held.labels) if label in set(classes))
+    known = held.of_classes(classes)
     if not len(known):
         raise DataError("none of the held-back pictures is of a class that there are training pictures of. Hold back others.")
     looks = look(training.paths)
@@ -106,7 +106,16 @@ def prepare(
     weights = picture_weights(decoded.table, recipe.balance)
     examples = TrainingPixels(decoded, recipe, augmenter(recipe, policy=policy), weights)
     frozen = _warm(network, decoded, recipe, progress) if network.pretrained else None
-    lesson = Lesson(network, examples, HeldPixels(known_decoded), recipe, "all", DEFAULT_EPOCHS, MOST_EPOCHS)
+    lesson = Lesson(
+        network,
+        examples,
+        HeldPixels(known_decoded),
+        recipe,
+        part="all",
+        default_epochs=DEFAULT_EPOCHS,
+        most_epochs=MOST_EPOCHS,
+        several=decoded.several,
+    )
     served = Served(network, mirrored=recipe.arch in OURS and policy.flip > 0)
     n_lost = len(training) + len(known) - len(decoded.table) - len(known_decoded.table)
     side_note = (looks.side_note(decoded.fit),) if recipe.arch in OURS and recipe.size is None else ()
@@ -143,7 +152,7 @@ class _Start:
         logits = _logits(network, _features(Served(network, mirrored=False), held, recipe))
         labels = held.labels.numpy()
         weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-        return cls(weights, float((logits.argmax(1) == labels).mean()), log_loss(logits, labels))
+        return cls(weights, share_right(logits, labels), log_loss(logits, labels))
 
     def is_beaten_by(self, history: Sequence[Epoch]) -> bool:
         """Whether the best epoch did better: by accuracy, then by loss."""
@@ -190,9 +199,8 @@ def _fitted(work: Work, recipe: Recipe, folder: Path | None) -> Fitted:
         tensor.detach().cpu().numpy() / np.float32(temperature) for tensor in (network.head.weight.T, network.head.bias)
     )
     none_known = np.empty((0, n_classes), np.float32)  # what a trained network says of its own training pictures proves nothing
-    head = Head(
-        np.ascontiguousarray(weights), bias, 0.0, temperature, work.frozen.fold_probabilities if work.frozen else none_known
-    )
+    held_out = work.frozen.fold_probabilities if work.frozen else none_known
+    head = Head(np.ascontiguousarray(weights), bias, 0.0, temperature, held_out, several=work.training.several)
     sample = work.training.sampled(CENTRED)
     features = _features(served, sample, recipe)
     centres, familiarity = class_centres(features, sample.labels.numpy(), n_classes=n_classes, width=features.shape[1])

@@ -43,6 +43,7 @@ class Fitted:
     centres: np.ndarray  # (K, C) unit vectors: the classes' means in the first block of features
     unknown_below: float  # cosine to the nearest centre below which a picture is like none of them
     witnesses: dict[str, np.ndarray]  # path -> (K,) probabilities, for the check that the bundle computes the same
+    thresholds: tuple[float, ...] | None = None  # (K,) of several labels a picture: the probability from which each is said
     left_out: tuple[str, ...] = ()  # the transforms that change what the pictures show ("flip", ...), as far as that was asked
 
     @property
@@ -58,7 +59,14 @@ class Fitted:
         }
         if not head.penalty:  # the last layer of a trained network, which no folds were held out from
             return figures
-        return figures | {"cross_validated_accuracy": float((head.fold_probabilities.argmax(1) == self.table.codes).mean())}
+        return figures | {"cross_validated_accuracy": float(self._is_right(head.fold_probabilities).mean())}
+
+    def _is_right(self, probabilities: np.ndarray) -> np.ndarray:
+        """(N,) bool: whether each training picture's class is right; of several labels, whether all of them are."""
+        targets = self.table.targets
+        if targets.ndim == 1:
+            return np.asarray(probabilities.argmax(1) == targets)
+        return np.asarray(((probabilities >= np.array(self.thresholds)) == targets).all(1))
 
 
 def refuse_channels(table: ImageTable, recipe: Recipe) -> None:
@@ -89,19 +97,22 @@ def embed_table(table: ImageTable, recipe: Recipe, *, shown: bool = False, progr
 
 
 def fit_classifier(features: np.ndarray, table: ImageTable, backbone: Backbone, recipe: Recipe) -> Fitted:
-    """Train a head on the pictures of a table and their features (N, D) float32, which are overwritten."""
+    """Train a head on the pictures of a table and their features (N, D) float32, which are overwritten.
+
+    Raises DataError where nothing can be held out.
+    """
     folds = fold_numbers(table, n_folds=recipe.folds, seed=recipe.seed)
     if len(np.unique(folds)) < 2:
         raise DataError(
             f"the {len(table)} training pictures are copies of one, or one group; at least 2 different ones are needed"
         )
     n_classes, blocks = len(table.classes), backbone.blocks
-    centres, familiarity = class_centres(features, table.codes, n_classes=n_classes, width=blocks[0])
+    centres, familiarity = class_centres(features, table.targets, n_classes=n_classes, width=blocks[0])
     rows = np.linspace(0, len(table) - 1, min(N_WITNESSES, len(table))).astype(int)
     of_witnesses = features[rows]
     head = fit_head(
         features,
-        table.codes,
+        table.targets,
         folds,
         n_classes=n_classes,
         blocks=blocks,
@@ -115,10 +126,13 @@ def fit_classifier(features: np.ndarray, table: ImageTable, backbone: Backbone, 
 
 
 def class_centres(features: np.ndarray, labels: np.ndarray, *, n_classes: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Unit centres (K, width) of the classes in the first `width` features, and each picture's cosine to the nearest (N,)."""
+    """Unit centres (K, width) of the classes in the first `width` features, and each picture's cosine to the nearest (N,).
+
+    `labels` are (N,) places among the classes, or (N, K) bool, several a picture.
+    """
     part = features[:, :width]
     lengths = np.maximum(np.sqrt(np.einsum("nd,nd->n", part, part)), 1e-12)
-    is_of = labels == np.arange(n_classes)[:, None]  # (K, N)
+    is_of = labels.T if labels.ndim == 2 else labels == np.arange(n_classes)[:, None]  # (K, N)
     centres = (is_of / lengths).astype(features.dtype) @ part  # their sums: divided by a length, the number falls out
     centres /= np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-12)
     return centres, (part @ centres.T).max(1) / lengths

@@ -138,7 +138,8 @@ def head_axes(table: ImageTable) -> tuple[Axis, ...]:
     training = table.in_split("train")
     counts = {training.labels.count(name) for name in training.classes}
     sizes = Axis("size", (224, *(side for side in range(160, 321, 32) if side != 224)))
-    balance = (Axis("balance", low=0.0, high=1.0),) if len(counts) > 1 else ()  # of equal classes it changes nothing
+    # Of equal classes it changes nothing, and several labels a picture cannot be balanced.
+    balance = (Axis("balance", low=0.0, high=1.0),) if len(counts) > 1 and not table.multi_label else ()
     return (sizes, Axis("fit", ("crop", "pad", "squish")), *balance)
 
 

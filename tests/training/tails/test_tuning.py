@@ -13,9 +13,10 @@ from tellapart.images import Fit
 from tellapart.training import Recipe
 from tellapart.training.augment.policies import POLICIES
 from tellapart.training.bundles import write_bundle
+from tellapart.training.head import scores
 from tellapart.training.loop.planning import Plan
 from tellapart.training.tails.summary import summarize_tail
-from tellapart.training.tails.tuning import fine_tune, scores, tail_settings, wider
+from tellapart.training.tails.tuning import fine_tune, tail_settings, wider
 from tellapart.training.trainer import Fitted
 
 

@@ -16,6 +16,11 @@ from tellapart.training.augment.policies import Policy
 from tellapart.training.augment.safety import N_PICTURES, Judge, Survival, label_safety, safe_policy, sample_evenly
 from tellapart.training.trainer import Fitted
 
+NOTE_SEVERAL = (
+    "Whether varying pictures changes their labels is not checked where they have several: if mirroring or turning does, "
+    "train with --augment none."
+)
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -31,8 +36,13 @@ class Checked:
 
 
 def check_policy(policy: Policy, fitted: Fitted, *, n_pictures: int = N_PICTURES) -> Checked:
-    """The policy without what changes the labels of up to `n_pictures` training pictures."""
+    """The policy without what changes the labels of up to `n_pictures` training pictures.
+
+    Of several labels a picture this is not known; then all of it stays.
+    """
     table = fitted.table
+    if table.multi_label:
+        return Checked(policy, (), (NOTE_SEVERAL,), ())
     rows = sample_evenly(table.codes, np.random.default_rng(fitted.recipe.seed), n_pictures)
     readable, pictures = _read([table.paths[row] for row in rows], fitted.backbone.fit)
     survivals = label_safety(judge_of(fitted), pictures, table.codes[rows[readable]], table.classes)

@@ -21,6 +21,7 @@ class Lesson:
     most_epochs: int  # that a budget may be filled with
     default_lr: float | None = None  # where the recipe gives none; None: a sweep finds it
     n_frozen_below: int = 0  # parameters of the stages before `network`
+    several: bool = False  # whether a picture may have several labels
 
     @property
     def lr(self) -> float | None:

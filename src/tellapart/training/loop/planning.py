@@ -76,7 +76,7 @@ def _pictures_per_s(lesson: Lesson, budget_s: float | None) -> float:
     """How many the network learns from in a second, by a few batches; by the first alone where it takes much of the budget."""
     size, ends = lesson.recipe.batch or DEFAULT_BATCH, list[float]()
     with undisturbed(lesson.network):
-        learner = Learner(lesson.network, replace(lesson.recipe, compile=False))
+        learner = Learner(lesson.network, replace(lesson.recipe, compile=False), several=lesson.several)
         began_s = time.monotonic()
         for _ in try_steps(learner, lesson.examples, [0.0] * (N_BATCHES + 1), size):
             ends.append(time.monotonic())

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from tellapart.errors import TellapartError
 from tellapart.files import read_json, write_json
 from tellapart.progress import Progress, silent
-from tellapart.training.loop.finder import find_lr
+from tellapart.training.loop.finder import RateSweep, find_lr
 from tellapart.training.loop.learning import Note, learn
 from tellapart.training.loop.lessons import Lesson
 from tellapart.training.loop.logs import Epoch, ignored, telling
@@ -48,8 +49,14 @@ def teach(
     lr = lesson.lr if lesson.lr is not None else _found_rate(lesson, folder, progress)
     epochs = lesson.epochs(has_deadline=deadline is not None)
     parts = lesson.network, lesson.examples, lesson.held, lesson.recipe
-    passes = learn(*parts, lr=lr, epochs=epochs, deadline=deadline, folder=folder, progress=progress, note=note)
+    more: dict[str, Any] = {"folder": folder, "progress": progress, "note": note, "several": lesson.several}
+    passes = learn(*parts, lr=lr, epochs=epochs, deadline=deadline, **more)
     return Taught(telling(passes, told), lr, plan)
+
+
+def sweep_rates(lesson: Lesson, *, progress: Progress = silent) -> RateSweep:
+    """What `find_lr` finds for the lesson; nothing is learned."""
+    return find_lr(lesson.network, lesson.examples, lesson.recipe, several=lesson.several, progress=progress)
 
 
 def _plan(lesson: Lesson, deadline: float | None) -> Plan | None:
@@ -67,7 +74,7 @@ def _found_rate(lesson: Lesson, folder: Path | None, progress: Progress) -> floa
     kept = folder / RATES_FILE if folder else None
     if kept and kept.is_file():
         return float(read_json(kept)["valley"])
-    sweep = find_lr(lesson.network, lesson.examples, lesson.recipe, progress=progress)
+    sweep = sweep_rates(lesson, progress=progress)
     if kept:
         write_json(kept, asdict(sweep))
     return sweep.suggestion

@@ -18,7 +18,7 @@ from tellapart.inference.features import Backbone, embed
 from tellapart.progress import Progress, silent
 from tellapart.training.augment.augmenters import augmenter
 from tellapart.training.augment.policies import POLICIES, Policy
-from tellapart.training.head import Head, fit_temperature, log_loss
+from tellapart.training.head import Head, fit_temperature, scores
 from tellapart.training.loop.devices import cpu_has_bfloat16
 from tellapart.training.loop.lessons import Lesson
 from tellapart.training.loop.logs import Epoch, ignored
@@ -111,7 +111,7 @@ def prepare(
 ) -> Work:
     """All that `fine_tune` begins with; raises as it does, but for what goes wrong in the training itself."""
     refuse_other_backbone(recipe)
-    known = held.take(row for row, label in enumerate(held.labels) if label in set(training.classes))
+    known = held.of_classes(training.classes)
     if not len(known):
         raise DataError("none of the held-back pictures is of a class that there are training pictures of. Hold back others.")
     recipe, fit, notes = tail_settings(recipe), fitted.backbone.fit, tuple[str, ...]()
@@ -132,7 +132,18 @@ def prepare(
     )
     held_pixels = decode(known, fit, training.classes, n_channels=3)
     activations = HeldActivations(HeldPixels(held_pixels), stem)
-    lesson = Lesson(tail, varied, activations, recipe, "tail", DEFAULT_EPOCHS, MOST_EPOCHS, HEAD_LR, stem.n_parameters)
+    lesson = Lesson(
+        tail,
+        varied,
+        activations,
+        recipe,
+        part="tail",
+        default_epochs=DEFAULT_EPOCHS,
+        most_epochs=MOST_EPOCHS,
+        default_lr=HEAD_LR,
+        n_frozen_below=stem.n_parameters,
+        several=pixels.several,
+    )
     return Work(lesson, tail, weights, pixels, held_pixels, fitted, notes)
 
 
@@ -178,30 +189,19 @@ class _Outcome:
     @classmethod
     def of(cls, tail: Tail, backbone: Backbone, fitted: Fitted, training: Decoded, held: Decoded) -> _Outcome:
         labels = held.labels.numpy()
-        frozen = logits_of(fitted.head, embed(held.table, fitted.backbone).floats(held.table))
+        frozen = fitted.head.logits(embed(held.table, fitted.backbone).floats(held.table))
         sample = training.sampled(CENTRED)
         with tempfile.TemporaryDirectory() as scratch:  # in the cache these features would be of no use to any other run
             features = embed(sample.table, backbone, cache_folder=Path(scratch)).floats(sample.table)
             of_held = embed(held.table, backbone, cache_folder=Path(scratch)).floats(held.table)
         weights, bias = tail.head_on(backbone.n_features)
         head = replace(fitted.head, weights=weights, bias=bias, temperature=1.0)
-        logits = logits_of(head, of_held)
+        logits = head.logits(of_held)
         head = _calibrated(head, logits, labels)
         logits /= head.temperature
         return cls(
             _refitted(fitted, head, backbone, sample, features), scores(logits, labels), scores(frozen, labels), len(labels)
         )
-
-
-def logits_of(head: Head, features: np.ndarray) -> np.ndarray:
-    """(N, K) float32 from raw features (N, D)."""
-    logits: np.ndarray = features @ head.weights + head.bias
-    return logits
-
-
-def scores(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Accuracy and negative loss: of two networks the better one has the greater pair."""
-    return float((logits.argmax(1) == labels).mean()), -log_loss(logits, labels)
 
 
 def _calibrated(head: Head, logits: np.ndarray, labels: np.ndarray) -> Head:

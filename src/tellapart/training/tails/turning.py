@@ -23,8 +23,8 @@ def suited_policy(policy: Policy, fitted: Fitted) -> Checked:
     """
     checked = check_policy(policy, fitted)
     suited, notes = checked.policy, list(checked.notes)
-    turn = next(one for one in checked.survivals if one.transform == "turn")
-    if turn.n < FEWEST:
+    turn = next((one for one in checked.survivals if one.transform == "turn"), None)
+    if turn is None or turn.n < FEWEST:
         return checked
     if turn.kept_by_crops < KEPT and (suited.zoom > 1 or suited.warp):
         suited = replace(suited, zoom=1.0, warp=0.0)
