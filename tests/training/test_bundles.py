@@ -56,8 +56,8 @@ def test_the_graph_takes_bytes_and_gives_probabilities_and_the_embedding(run_fol
 def test_an_export_that_computes_something_else_is_refused(
     embedded: Embedded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def corrupted(backbone: onnx.ModelProto, weights: np.ndarray, bias: np.ndarray) -> onnx.ModelProto:
-        return with_head(backbone, np.ascontiguousarray(weights[:, ::-1]), np.ascontiguousarray(bias[::-1]))
+    def corrupted(backbone: onnx.ModelProto, weights: np.ndarray, bias: np.ndarray, *, several: bool) -> onnx.ModelProto:
+        return with_head(backbone, np.ascontiguousarray(weights[:, ::-1]), np.ascontiguousarray(bias[::-1]), several=several)
 
     monkeypatch.setattr(bundles, "with_head", corrupted)
     with pytest.raises(BundleError, match=r"the exported network differs from the trained one by [01]\.\d+ in a probability"):
