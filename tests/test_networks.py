@@ -83,6 +83,7 @@ def test_what_was_planned_stands_in_the_run(from_scratch: Run) -> None:
     assert plan["seconds"] > plan["epoch_s"] > 0
 
 
+@pytest.mark.slow
 def test_the_command_says_its_plan_first_and_trains_nothing_where_asked(clean_sample: Sample, tellapart, tmp_path: Path) -> None:
     words = ("train", clean_sample.root, "--arch", "tutorial_cnn", "--size", "32", "--epochs", "1", "--batch", "16")
     done = tellapart(*words, "--out", tmp_path / "run")
@@ -99,6 +100,7 @@ def test_the_command_says_its_plan_first_and_trains_nothing_where_asked(clean_sa
     assert "give one of them" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_the_command_ends_well_where_the_rate_ruins_the_network(clean_sample: Sample, tellapart, tmp_path: Path) -> None:
     words = ("--arch", "compact", "--size", "32", "--epochs", "2", "--lr", "100")
     done = tellapart("train", clean_sample.root, *words, "--out", tmp_path / "run")
@@ -118,6 +120,7 @@ def test_trackers_are_refused_before_there_is_a_folder(clean_sample: Sample, tmp
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # what these packages say of their own dependencies
 @pytest.mark.skipif(find_spec("tensorboard") is None, reason="TensorBoard is not installed")
 def test_a_resumed_training_goes_on_in_its_tracker(clean_sample: Sample, tmp_path: Path) -> None:

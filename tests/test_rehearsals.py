@@ -40,6 +40,7 @@ def test_a_preview_holds_pictures_and_their_views(clean_sample: Sample, tmp_path
         write_preview(clean_sample.root, SMALL, Choices(), tmp_path / "plain.jpg")
 
 
+@pytest.mark.slow
 def test_a_rate_is_found_for_the_network_that_would_be_trained(clean_sample: Sample, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     found = find_rate(clean_sample.root, FROM_SCRATCH, Choices(), tmp_path / "rates.html")
