@@ -10,7 +10,7 @@ from typing import Protocol
 from tellapart.files import write_atomically
 from tellapart.pages import page_environment
 from tellapart.training.charts import TEMPLATES, Axis, Chart, Line, Mark, spanning, svg
-from tellapart.training.loop.logs import Epoch
+from tellapart.training.loop.logs import Epoch, best_epoch
 from tellapart.words import counted
 
 PAGE_FILE = "training.html"
@@ -96,11 +96,6 @@ def sweep_chart(sweep: Sweep) -> Chart:
     marks = tuple(Mark(f"{name}: {rate:.2g}", (rate, _loss_at(sweep, rate))) for rate, name in names.items())
     text = f"Loss at rates from {sweep.rates[0]:.1g} to {sweep.rates[-1]:.1g}; suggested: {sweep.suggestion:.2g}."
     return Chart("sweep", "Sweep of learning rates", text, across, up, (line,), marks)
-
-
-def best_epoch(history: Sequence[Epoch]) -> Epoch | None:
-    """The epoch whose weights were kept: the last that was best so far; None where none beat what it began from."""
-    return next((epoch for epoch in reversed(history) if epoch.is_best), None)
 
 
 def _percent(share: float) -> str:

@@ -20,7 +20,7 @@ from tellapart.training.augment.policies import POLICIES, Policy
 from tellapart.training.head import Head, fit_head, fit_temperature, log_loss, share_right
 from tellapart.training.loop.devices import best_device, precision_context, to_device, uses_bfloat16
 from tellapart.training.loop.lessons import Lesson
-from tellapart.training.loop.logs import Epoch, ignored
+from tellapart.training.loop.logs import Epoch, best_epoch, ignored
 from tellapart.training.loop.planning import Plan
 from tellapart.training.loop.teaching import teach
 from tellapart.training.networks.exporting import Served, export_backbone
@@ -156,8 +156,8 @@ class _Start:
 
     def is_beaten_by(self, history: Sequence[Epoch]) -> bool:
         """Whether the best epoch did better: by accuracy, then by loss."""
-        scores = [(epoch.valid_accuracy, -epoch.valid_loss) for epoch in history]
-        return bool(scores) and max(scores) > (self.accuracy, -self.loss)
+        best = best_epoch(history)
+        return best is not None and (best.valid_accuracy, -best.valid_loss) > (self.accuracy, -self.loss)
 
 
 def _warm(network: PictureNetwork, decoded: Decoded, recipe: Recipe, progress: Progress) -> Head:

@@ -25,8 +25,13 @@ class Epoch:
     rate: float  # of learning, of the head, at its end
     seconds: float  # since the training began, pauses between resumed parts left out
     n_pictures: int  # learned from so far, counted as often as seen
-    is_best: bool  # so far: by accuracy on the held-back pictures, then by loss
+    is_best: bool  # so far: by accuracy on the held-back pictures, of equal ones the later
     batch: int  # pictures a step on the device; a move of the weights may take several
+
+
+def best_epoch(history: Sequence[Epoch]) -> Epoch | None:
+    """The epoch whose weights are kept: the last that was best so far; None where there is none."""
+    return next((epoch for epoch in reversed(history) if epoch.is_best), None)
 
 
 def telling(epochs: Iterable[Epoch], told: Callable[[Epoch], None]) -> tuple[Epoch, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tellapart.training.loop.logs import Epoch
+from tellapart.training.loop.logs import Epoch, best_epoch
 
 RISEN = 4.0  # times the lowest loss: it diverges; fastai stops its sweep of rates there
 START_PART = 0.8  # of the loss at the start: below it a loss that has risen from nearly nothing is no divergence; a guess
@@ -90,7 +90,8 @@ class State:
         """Close the pass: its row of the history, with what its weights did on the held-back examples."""
         train_loss = self.loss_sum / max(self.n_seen, 1)
         self.epoch += 1
-        is_best = self.best is None or (accuracy, -loss) > (self.best.valid_accuracy, -self.best.valid_loss)
+        # Of equal ones the later: its rate has come further down. The loss does not decide: with smoothed labels it rises again.
+        is_best = self.best is None or accuracy >= self.best.valid_accuracy
         row = Epoch(
             self.epoch, train_loss, loss, accuracy, self.rate, self.seconds, self.n_pictures, is_best=is_best, batch=self.size
         )
@@ -101,7 +102,7 @@ class State:
     @property
     def best(self) -> Epoch | None:
         """The epoch whose weights did best on the held-back examples."""
-        return next((row for row in reversed(self.history) if row.is_best), None)
+        return best_epoch(self.history)
 
     def waited(self) -> int:
         """How many passes have gone by since the lowest loss on the held-back examples."""

@@ -30,6 +30,7 @@ from tellapart.training.tails.activations import HeldActivations, VariedActivati
 from tellapart.training.tails.exporting import export_tail
 from tellapart.training.tails.networks import Tail
 from tellapart.training.tails.stems import Stem, lite0_weights
+from tellapart.training.tails.styles import MixedStyles
 from tellapart.training.tails.turning import suited_policy
 from tellapart.training.trainer import N_WITNESSES, UNKNOWN_QUANTILE, Fitted, class_centres
 from tellapart.training.tuned import Tuned
@@ -39,6 +40,7 @@ BOUNDARY = 5  # stages that stay frozen; docs/tails.md
 BATCH = 32
 HEAD_LR = 5e-3  # no sweep: it would find the rate of the head, which begins with zeros, not of the body; docs/tails.md
 EMA = 0.98  # of the weights, unless the recipe says otherwise: a mean of some 50 steps; a guess
+MIXSTYLE = 0.1  # alpha, unless the recipe says otherwise; the paper's, docs/tails.md
 DEFAULT_EPOCHS = 10  # where neither epochs nor a budget are given; a guess
 DEFAULT_VIEWS = 8  # docs/tails.md
 MOST_EPOCHS = 60  # that a budget may be filled with; a guess
@@ -132,9 +134,10 @@ def prepare(
     )
     held_pixels = decode(known, fit, training.classes, n_channels=3)
     activations = HeldActivations(HeldPixels(held_pixels), stem)
+    examples = MixedStyles(varied, alpha=recipe.mixstyle, seed=recipe.seed) if recipe.mixstyle else varied
     lesson = Lesson(
         tail,
-        varied,
+        examples,
         activations,
         recipe,
         part="tail",
@@ -164,7 +167,8 @@ def tail_settings(recipe: Recipe) -> Recipe:
     """The recipe with what is left open chosen for a tail."""
     # On matrix products alone bfloat16 is twice as fast where the processor has it; convolutions would be slower in it.
     precision = "bfloat16" if recipe.precision == "auto" and cpu_has_bfloat16() else recipe.precision
-    return replace(recipe.settled, batch=recipe.batch or BATCH, ema=recipe.ema or EMA, precision=precision)
+    mixstyle = MIXSTYLE if recipe.mixstyle is None else recipe.mixstyle
+    return replace(recipe.settled, batch=recipe.batch or BATCH, ema=recipe.ema or EMA, precision=precision, mixstyle=mixstyle)
 
 
 def wider(fit: Fit) -> Fit:
