@@ -24,6 +24,7 @@ from tellapart.cli.columns import (
 )
 from tellapart.cli.recipes import recipe_of, seconds_of
 from tellapart.errors import CallError
+from tellapart.launch import refuse_several
 
 
 @app.command(epilog="Example: tellapart train flowers/ --out runs/flowers")
@@ -124,6 +125,8 @@ def train(
     choices = Choices(tuple(drop or ()), columns, edits, split_like, allow_leaks)
     if resume is not None and (recipe != recipe_of(None, ()) or choices != Choices() or out or preview):
         raise CallError("a resumed run keeps the choices that it was started with; leave the other options out")
+    if preview or "," in (arch or ""):
+        refuse_several("--preview" if preview else "comparing backbones (--arch a,b)")
     with bars() as progress:
         if preview:
             print(rehearsals.write_preview(data, recipe, choices, out, progress=progress))

@@ -22,6 +22,7 @@ from tellapart.files import write_atomically, write_json
 from tellapart.grouping import with_copies_tied, with_hashed_copies_tied
 from tellapart.inference.classifiers import BUNDLE, RUN_FILE
 from tellapart.inference.runtimes import embedding_library, runtime_library
+from tellapart.launch import refuse_several
 from tellapart.progress import Progress, silent
 from tellapart.runs import networks
 from tellapart.runs.choices import Choices
@@ -39,6 +40,7 @@ from tellapart.runs.run import (
     refuse_other,
     write_report,
 )
+from tellapart.runs.together import together
 from tellapart.sources import GUESSED, Columns
 from tellapart.training import Fitted, Recipe, embed_table, fit_classifier
 from tellapart.training.backbones import get_backbone
@@ -66,11 +68,19 @@ def train(
     "none" takes the pictures as they are. Near copies are never parted by the split; `split_like` names a run whose split is
     kept, only new pictures being drawn. Training pictures that a given split also holds back are left out unless `allow_leaks`.
     `told` is called with each `Epoch` of a network's training as it ends; what it raises ends the training.
+    Of several processes that torchrun started all make this call, and all get the run; only the first reads, writes and tells.
     Raises CallError for a call that cannot be meant, DataError for pictures that cannot be used as asked, StorageError where
     `out` cannot be written.
     """
-    recipe, clock = recipe or Recipe(), Clock()
+    recipe = recipe or Recipe()
+    if not recipe.trains_network:
+        refuse_several("training a head alone (no --epochs, no --budget)")
     choices = Choices(tuple(drop), columns, edits, split_like, allow_leaks)
+    return together(partial(_train, source, recipe, choices, out, told, progress))
+
+
+def _train(source: Any, recipe: Recipe, choices: Choices, out: str | Path | None, told: Told, progress: Progress) -> Run:
+    clock = Clock()
     if out is not None:
         refuse_used_run(Path(out))
     _import_ahead(recipe)
@@ -99,7 +109,10 @@ def train(
 
 def resume(path: str | Path, *, progress: Progress = silent) -> Run:
     """Go on with an unfinished run: what it had computed is taken from the cache. A finished one is returned as it is."""
-    folder = Path(path)
+    return together(partial(_resume, Path(path), progress))
+
+
+def _resume(folder: Path, progress: Progress) -> Run:
     refuse_other(folder)
     begun = read_facts(folder)
     if begun["state"] == "finished":
@@ -107,6 +120,8 @@ def resume(path: str | Path, *, progress: Progress = silent) -> Run:
     if begun["source"] is None:
         raise CallError(f"the run {folder} was started on a table in memory; call train with it again")
     clock, choices, recipe = Clock(), Choices.from_json(begun), Recipe.from_json(begun["recipe"])
+    if not recipe.trains_network:
+        refuse_several("training a head alone")
     _import_ahead(recipe)
     with clock.of("read"):
         table = choices.read(begun["source"], progress)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,11 @@ from tellapart.training.loop.devices import best_device, precision_context, to_d
 from tellapart.training.loop.finder import find_lr
 from tellapart.training.loop.learning import learn
 from tellapart.training.loop.logs import Epoch, ignored, telling
+from tellapart.training.loop.processes import of_first, rank, refuse_disagreement, same_network, wait_for_all
 from tellapart.training.networks.exporting import Served, export_backbone
 from tellapart.training.networks.making import OURS, channels_of, fit_of, make_network, with_own_settings
 from tellapart.training.networks.pictures import PictureNetwork
+from tellapart.training.orders import Order
 from tellapart.training.pixels import Decoded, HeldPixels, TrainingPixels, decode, picture_weights
 from tellapart.training.recipe import Recipe
 from tellapart.training.trainer import N_WITNESSES, UNKNOWN_QUANTILE, Fitted, class_centres
@@ -64,18 +66,19 @@ def train_network(
     """
     recipe = with_own_settings(recipe)
     policy = policy or POLICIES[recipe.augment]
-    work = _Work.of(training, held, recipe, progress)
-    network, notes = work.network.to(best_device()), list(work.notes)
-    weights = picture_weights(work.training.table, recipe.balance)
-    examples = TrainingPixels(work.training, recipe, augmenter(recipe, policy=policy), weights)
+    known = held.take(row for row, label in enumerate(held.labels) if label in set(training.classes))
+    if not len(known):
+        raise DataError("none of the held-back pictures is of a class that there are training pictures of. Hold back others.")
+    fit = fit_of(recipe, _own_px(training.paths))
+    order = Order(training, known, recipe, policy, fit, folder, has_deadline=deadline is not None)
+    order.give()
+    work = _Work.of(order, progress)
+    network, notes = work.network, _notes(work, order, n_strange=len(held) - len(known))
     frozen = _warm(network, work.training, recipe, progress) if network.pretrained else None
     start = _Start.of(network, work.held, recipe) if frozen else None
-    lr = recipe.lr if recipe.lr is not None else _found_rate(network, examples, recipe, folder, progress)
-    epochs = recipe.epochs or (MOST_EPOCHS if deadline else DEFAULT_EPOCHS)
     served = Served(network, mirrored=recipe.arch in OURS and policy.flip > 0)
     until = None if deadline is None else max(deadline - _closing_s(served, work, recipe), time.monotonic())
-    more: dict[str, Any] = {"folder": folder, "progress": progress, "note": notes.append}
-    passes = learn(network, examples, HeldPixels(work.held), recipe, lr=lr, epochs=epochs, deadline=until, **more)
+    lr, passes = _learn(work, order, deadline=until, progress=progress, note=notes.append)
     history = telling(passes, told)
     if not history and not start:
         raise TellapartError(" ".join([*notes, NOTE_NOTHING]))
@@ -86,17 +89,51 @@ def train_network(
     return Tuned(fitted, history, tuple(notes))
 
 
+def help_training(order: Order) -> None:
+    """Take part, as one of several processes, in the training of the first."""
+    _, passes = _learn(_Work.of(order, silent), order, deadline=time.monotonic() if order.has_deadline else None)
+    for _ in passes:
+        pass
+
+
+def _learn(
+    work: _Work, order: Order, *, deadline: float | None, progress: Progress = silent, note: Callable[[str], None] = ignored
+) -> tuple[float, Iterator[Epoch]]:
+    """The rate and the passes of the training, which all processes do together."""
+    recipe, network = order.recipe, work.network
+    wait_for_all()
+    refuse_disagreement("pictures", len(work.training.pixels) + len(work.held.pixels) / 2, best_device())
+    same_network(network)
+    weights = picture_weights(work.training.table, recipe.balance)
+    examples = TrainingPixels(work.training, recipe, augmenter(recipe, policy=order.policy), weights)
+    lr = recipe.lr if recipe.lr is not None else _found_rate(network, examples, recipe, order.folder, progress)
+    epochs = recipe.epochs or (MOST_EPOCHS if order.has_deadline else DEFAULT_EPOCHS)
+    more: dict[str, Any] = {"deadline": deadline, "folder": order.folder, "progress": progress, "note": note}
+    return lr, learn(network, examples, HeldPixels(work.held), recipe, lr=lr, epochs=epochs, **more)
+
+
 def _found_rate(
     network: PictureNetwork, examples: TrainingPixels, recipe: Recipe, folder: Path | None, progress: Progress
 ) -> float:
     """What a sweep of rates suggests; kept in the folder, since a training that is gone on with must have the same one."""
     kept = folder / RATES_FILE if folder else None
-    if kept and kept.is_file():
-        return float(read_json(kept)["valley"])
+    found = float(read_json(kept)["valley"]) if kept and kept.is_file() else 0.0
+    if found := of_first(found, best_device()):
+        return found
     sweep = find_lr(network, examples, recipe, progress=progress)
-    if kept:
+    if kept and rank() == 0:
         write_json(kept, asdict(sweep))
     return sweep.suggestion
+
+
+def _notes(work: _Work, order: Order, *, n_strange: int) -> list[str]:
+    n_lost = len(order.training) + len(order.held) - len(work.training.table) - len(work.held.table)
+    notes = []
+    if n_lost:
+        notes.append(f"{counted(n_lost, 'picture')} could no longer be read and {'was' if n_lost == 1 else 'were'} left out.")
+    if n_strange:
+        notes.append(f"{counted(n_strange, 'held-back picture')} of classes without a training picture had no say.")
+    return notes
 
 
 @dataclass(frozen=True)
@@ -106,27 +143,14 @@ class _Work:
     training: Decoded
     held: Decoded
     network: PictureNetwork
-    notes: tuple[str, ...]
 
     @classmethod
-    def of(cls, training: ImageTable, held: ImageTable, recipe: Recipe, progress: Progress) -> _Work:
-        classes = training.classes
-        known = held.take(row for row, label in enumerate(held.labels) if label in set(classes))
-        if not len(known):
-            raise DataError("none of the held-back pictures is of a class that there are training pictures of. Hold back others.")
-        fit = fit_of(recipe, _own_px(training.paths))
-        decoded = decode(training, fit, classes, n_channels=channels_of(recipe), progress=progress)
-        known_decoded = decode(known, fit, classes, n_channels=decoded.pixels.shape[1], progress=progress)
+    def of(cls, order: Order, progress: Progress) -> _Work:
+        recipe, classes = order.recipe, order.training.classes
+        decoded = decode(order.training, order.fit, classes, n_channels=channels_of(recipe), progress=progress)
+        held = decode(order.held, order.fit, classes, n_channels=decoded.pixels.shape[1], progress=progress)
         network = make_network(recipe, decoded.pixels, n_classes=len(classes), levels=decoded.channel_statistics())
-        n_lost = len(training) + len(known) - len(decoded.table) - len(known_decoded.table)
-        strange = len(held) - len(known)
-        notes = (
-            f"{counted(n_lost, 'picture')} could no longer be read and {'was' if n_lost == 1 else 'were'} left out."
-            if n_lost
-            else "",
-            f"{counted(strange, 'held-back picture')} of classes without a training picture had no say." if strange else "",
-        )
-        return cls(decoded, known_decoded, network, tuple(filter(None, notes)))
+        return cls(decoded, held, network.to(best_device()))
 
 
 def _own_px(paths: Sequence[str]) -> int:

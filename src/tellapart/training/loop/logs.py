@@ -38,8 +38,8 @@ def telling(epochs: Iterable[Epoch], told: Callable[[Epoch], None]) -> tuple[Epo
     return tuple(history)
 
 
-def ignored(_: Epoch) -> None:
-    """Tell nobody of an epoch."""
+def ignored(_: object) -> None:
+    """Tell nobody of an epoch, or of what a person should read."""
 
 
 def write_logs(folder: Path, history: Sequence[Epoch]) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from tellapart.training.head import Head, fit_temperature, log_loss
 from tellapart.training.loop.devices import cpu_has_bfloat16
 from tellapart.training.loop.learning import learn
 from tellapart.training.loop.logs import Epoch, ignored, telling
+from tellapart.training.loop.processes import of_first, refuse_disagreement, wait_for_all
+from tellapart.training.orders import Order
 from tellapart.training.pixels import Decoded, HeldPixels, TrainingPixels, decode, picture_weights
 from tellapart.training.recipe import DEFAULT_ARCH, Recipe
 from tellapart.training.tails.activations import HeldActivations, VariedActivations, affordable_views
@@ -83,33 +86,70 @@ def fine_tune(
         policy, fitted = checked.policy, replace(fitted, left_out=checked.left_out)
         notes += checked.notes
     weights = lite0_weights()
-    tail = Tail(weights, len(training.classes), boundary=boundary, side_px=start.fit.side_px, dropout=recipe.dropout)
-    stem = Stem(weights, side_px=start.fit.side_px, boundary=boundary)
-    pixels = decode(training, wider(start.fit), training.classes, n_channels=3, progress=progress)
-    varied = VariedActivations(
-        TrainingPixels(pixels, settings, augmenter(recipe, policy=policy), picture_weights(pixels.table, recipe.balance)),
-        stem,
-        side_px=start.fit.side_px,
-        n_views=affordable_views(recipe.views or DEFAULT_VIEWS, n=len(pixels.pixels), view_bytes=stem.view_bytes),
-    )
-    held_pixels = decode(known, start.fit, training.classes, n_channels=3)
-    passes = learn(
-        tail,
-        varied,
-        HeldActivations(HeldPixels(held_pixels), stem),
-        settings,
-        lr=HEAD_LR if recipe.lr is None else recipe.lr,
-        epochs=recipe.epochs or (MOST_EPOCHS if deadline else DEFAULT_EPOCHS),
-        deadline=None if deadline is None else max(deadline - reserve_s(len(training) + len(known)), time.monotonic()),
-        folder=folder,
-        progress=progress,
-        note=notes.append,
-    )
-    history = telling(passes, told)
+    order = Order(training, known, settings, policy, start.fit, folder, has_deadline=deadline is not None, boundary=boundary)
+    order.give()
+    work = _Work.of(order, weights, progress)
+    until = None if deadline is None else max(deadline - reserve_s(len(training) + len(known)), time.monotonic())
+    history = telling(_learn(work, order, deadline=until, progress=progress, note=notes.append), told)
     if not history:
         return Tuned(fitted, history, (*notes, "There was no time to train the network; the frozen head is kept."))
-    outcome = _Outcome.of(tail, export_tail(tail, weights, start, folder=folder), fitted, pixels, held_pixels)
+    outcome = _Outcome.of(work.tail, export_tail(work.tail, weights, start, folder=folder), fitted, work.training, work.held)
     return _better(outcome, fitted, history, notes)
+
+
+def help_tuning(order: Order) -> None:
+    """Take part, as one of several processes, in the training of the first."""
+    work = _Work.of(order, lite0_weights(), silent)
+    for _ in _learn(work, order, deadline=time.monotonic() if order.has_deadline else None):
+        pass
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is trained on what."""
+
+    tail: Tail
+    stem: Stem
+    training: Decoded
+    held: Decoded
+
+    @classmethod
+    def of(cls, order: Order, weights: Mapping[str, np.ndarray], progress: Progress) -> _Work:
+        fit, classes = order.fit, order.training.classes
+        places: dict[str, Any] = {"boundary": order.boundary, "side_px": fit.side_px}
+        training = decode(order.training, wider(fit), classes, n_channels=3, progress=progress)
+        return cls(
+            Tail(weights, len(classes), dropout=order.recipe.dropout, **places),
+            Stem(weights, **places),
+            training,
+            decode(order.held, fit, classes, n_channels=3),
+        )
+
+
+def _learn(
+    work: _Work, order: Order, *, deadline: float | None, progress: Progress = silent, note: Callable[[str], None] = ignored
+) -> Iterator[Epoch]:
+    """The passes of the training, which all processes do together."""
+    recipe, training, side_px = order.recipe, work.training, order.fit.side_px
+    wait_for_all()
+    cpu = next(work.tail.parameters()).device
+    refuse_disagreement("pictures", len(training.pixels) + len(work.held.pixels) / 2, cpu)
+    weights = picture_weights(training.table, recipe.balance)
+    examples = TrainingPixels(training, recipe, augmenter(recipe, policy=order.policy), weights)
+    n_views = affordable_views(recipe.views or DEFAULT_VIEWS, n=examples.n, view_bytes=work.stem.view_bytes)
+    n_views = round(of_first(n_views, cpu))
+    return learn(
+        work.tail,
+        VariedActivations(examples, work.stem, side_px=side_px, n_views=n_views),
+        HeldActivations(HeldPixels(work.held), work.stem),
+        recipe,
+        lr=HEAD_LR if recipe.lr is None else recipe.lr,
+        epochs=recipe.epochs or (MOST_EPOCHS if order.has_deadline else DEFAULT_EPOCHS),
+        deadline=deadline,
+        folder=order.folder,
+        progress=progress,
+        note=note,
+    )
 
 
 def tail_settings(recipe: Recipe) -> Recipe:
