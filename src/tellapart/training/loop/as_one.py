@@ -87,7 +87,8 @@ def _normalised(
 def _dropped(function: Callable[..., Tensor], x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """`x` with this process's rows of what `function` draws for the whole batch, which every process draws alike."""
     n = round(summed([len(x)], x.device)[0])
-    ones = torch.ones((n, *x.shape[1:]), dtype=x.dtype, device=x.device)
-    if x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last):
-        ones = ones.contiguous(memory_format=torch.channels_last)  # in whose order the numbers are drawn
+    shape = [n, *x.shape[1:]]
+    outer_first = sorted(range(x.ndim), key=lambda axis: -x.stride(axis))  # numbers are drawn in the order of the memory
+    dense = torch.ones([shape[axis] for axis in outer_first], dtype=x.dtype, device=x.device)
+    ones = dense.permute([outer_first.index(axis) for axis in range(x.ndim)])
     return x * function(ones, *args, **kwargs)[rank() :: n_processes()]
