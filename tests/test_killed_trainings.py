@@ -20,10 +20,10 @@ pytest.importorskip("torch")
 pytest.importorskip("timm")
 
 N_KILLS = 4
-# Mean of weights, momentum, dropout and varied pictures are all in them; of "all" the sweep of rates too.
+# A mean of the weights (tail), momentum, dropout and varied pictures are in them; of "all" the sweep of rates too.
 WAYS = {
     "tail": ("--size", "64", "--epochs", "6", "--batch", "8", "--set", "views=2"),
-    "compact": ("--arch", "compact", "--epochs", "6", "--batch", "8", "--set", "dropout=0.2", "--set", "ema=0.9"),
+    "compact": ("--arch", "compact", "--epochs", "6", "--batch", "8", "--lr", "0.002", "--set", "dropout=0.2"),
     "all": ("--tune", "all", "--size", "64", "--epochs", "3", "--batch", "12"),
 }
 

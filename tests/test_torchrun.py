@@ -24,7 +24,6 @@ pytest.importorskip("timm")
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "tellapart"]
 ENV = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 EXACT = ("--batch", "8", "--set", "precision=float32")
-# 36 pictures of which 29 or so are learned from: the last batch is not whole.
 WAYS = {
     "compact": ("--arch", "compact", "--epochs", "2", "--set", "dropout=0.3", "--set", "ema=0.9"),
     "tutorial": ("--arch", "tutorial_cnn", "--epochs", "2", "--lr", "0.003", "--augment", "strong", "--set", "erasing=0.3"),
@@ -117,6 +116,21 @@ def test_what_is_wrong_is_said_once(clean_sample: Sample, tmp_path: Path) -> Non
     assert done.returncode != 0
     assert ours(done) == ["tellapart: a batch of 1 is too small for 2 processes. Choose --batch 2 or more."]
     assert done.stdout == ""
+
+
+@pytest.mark.slow
+def test_what_one_of_the_others_lacks_is_said_by_it(clean_sample: Sample, tmp_path: Path) -> None:
+    """The second process has no room for activations: its cache is a file."""
+    (tmp_path / "file").touch()
+    script = f'if [ $RANK = 1 ]; then export TELLAPART_CACHE={tmp_path}/file; fi; exec {sys.executable} -m tellapart "$@"'
+    words = ["train", str(clean_sample.root), *WAYS["tail"], "--out", str(tmp_path / "run")]
+    line = [*TORCHRUN[:-2], "--no-python", "bash", "-c", script, "bash", *words]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=300, check=False, env={**os.environ, **ENV})
+    assert done.returncode != 0
+    assert done.stdout == ""
+    (said,) = ours(done)
+    assert said.startswith("tellapart: process 1: ")
+    assert "cannot be kept" in said or "cannot write" in said
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ import os
 import signal
 import sys
 import time
+from typing import Any, NoReturn
 
 from tellapart.errors import TellapartError
 from tellapart.files import printable
-from tellapart.launch import is_helper, launch_rank
+from tellapart.launch import is_helper, launch_rank, n_launched
 
 FIRST_SPEAKS_S = 10.0  # what is wrong for several processes is said by the first of them; torchrun then ends the others
 
@@ -31,6 +32,9 @@ def main() -> None:
 
         try:
             app()
+        except SystemExit as end:
+            sys.stdout.flush()
+            _end(end.code)
         finally:
             sys.stdout.flush()  # here, where a full disk can still be answered
             if "torch" not in sys.modules:  # whose bindings complain at length of what is not let go
@@ -67,6 +71,13 @@ def _fail(text: str, code: int) -> None:
         print(f"tellapart: {printable(text)}", file=sys.stderr)
     sys.stderr.flush()
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what a full disk or a gone reader did not take
+    _end(code)
+
+
+def _end(code: Any) -> NoReturn:
+    if n_launched() > 1 and isinstance(code, int | None):
+        sys.stderr.flush()
+        os._exit(code or 0)  # threads of PyTorch's groups may abort an interpreter that takes itself apart
     sys.exit(code)
 
 

@@ -88,7 +88,8 @@ def _dropped(function: Callable[..., Tensor], x: Tensor, *args: Any, **kwargs: A
     """`x` with this process's rows of what `function` draws for the whole batch, which every process draws alike."""
     n = round(summed([len(x)], x.device)[0])
     shape = [n, *x.shape[1:]]
-    outer_first = sorted(range(x.ndim), key=lambda axis: -x.stride(axis))  # numbers are drawn in the order of the memory
+    strides = x.stride()
+    outer_first = sorted(range(x.ndim), key=lambda axis: -strides[axis])  # numbers are drawn in the order of the memory
     dense = torch.ones([shape[axis] for axis in outer_first], dtype=x.dtype, device=x.device)
     ones = dense.permute([outer_first.index(axis) for axis in range(x.ndim)])
     return x * function(ones, *args, **kwargs)[rank() :: n_processes()]

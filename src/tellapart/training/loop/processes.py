@@ -37,7 +37,7 @@ def joined_processes(device: torch.device) -> Iterator[None]:
     try:
         _join(device)
         yield
-        distributed.destroy_process_group()
+        _part()
     except RuntimeError as error:
         if not _is_loss(error):
             raise
@@ -45,7 +45,7 @@ def joined_processes(device: torch.device) -> Iterator[None]:
         raise TellapartError("another process of this training was lost; what it or torchrun said tells why") from error
     except BaseException:
         if distributed.is_initialized() and device.type != "cuda":  # NCCL's would wait for what the others no longer do
-            distributed.destroy_process_group()
+            _part()
         raise
 
 
@@ -141,6 +141,12 @@ def _join(device: torch.device) -> None:
         torch.cuda.set_device(device)
     distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=STEP_WAIT)
     _talk = distributed.new_group(backend="gloo", timeout=LONG_WAIT)
+
+
+def _part() -> None:
+    global _talk
+    _talk = None  # a group that outlives this may abort the interpreter on its way out
+    distributed.destroy_process_group()
 
 
 def _is_loss(error: RuntimeError) -> bool:
