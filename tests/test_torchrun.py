@@ -26,7 +26,10 @@ ENV = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 EXACT = ("--batch", "8", "--set", "precision=float32")
 WAYS = {
     "compact": ("--arch", "compact", "--epochs", "2", "--set", "dropout=0.3", "--set", "ema=0.9"),
-    "tutorial": ("--arch", "tutorial_cnn", "--epochs", "2", "--lr", "0.003", "--augment", "strong", "--set", "erasing=0.3"),
+    "tutorial": (
+        *("--arch", "tutorial_cnn", "--epochs", "2", "--augment", "strong", "--set", "erasing=0.3"),
+        *("--optimizer", "sgd", "--lr", "0.003"),  # AdamW makes as large a step of a gradient that is mere rounding
+    ),
     "tail": ("--size", "64", "--epochs", "3", "--set", "views=1"),  # the third pass looks at kept views
     "all": ("--tune", "all", "--size", "64", "--epochs", "2", "--set", "mixup=0.4"),  # with a sweep of rates
 }
@@ -130,7 +133,7 @@ def test_what_one_of_the_others_lacks_is_said_by_it(clean_sample: Sample, tmp_pa
     assert done.stdout == ""
     (said,) = ours(done)
     assert said.startswith("tellapart: process 1: ")
-    assert "cannot be kept" in said or "cannot write" in said
+    assert f"{tmp_path}/file" in said
 
 
 @pytest.mark.parametrize(
