@@ -21,7 +21,7 @@ SOURCE = ROOT / "src" / "tellapart"
 MODULES = sorted(SOURCE.rglob("*.py"))
 # Each imports only from those above it.
 ROOMS = (
-    "errors", "words", "memory", "progress", "files", "images", "pages", "data", "sources", "downloads", "inference",
+    "errors", "launch", "words", "memory", "progress", "files", "images", "pages", "data", "sources", "downloads", "inference",
     "checks", "training", "evaluation", "grouping", "runs", "checking", "cleaning", "predictions", "evaluations", "comparing",
     "shootouts", "rehearsals", "tuning", "exports", "estimator", "demo", "bars", "cli", "__main__",
 )  # fmt: skip

@@ -6,9 +6,14 @@ import gc
 import os
 import signal
 import sys
+import time
+from typing import Any, NoReturn
 
 from tellapart.errors import TellapartError
 from tellapart.files import printable
+from tellapart.launch import is_helper, launch_rank, n_launched
+
+FIRST_SPEAKS_S = 10.0  # what is wrong for several processes is said by the first of them; torchrun then ends the others
 
 
 class _Stopped(BaseException):
@@ -18,6 +23,8 @@ class _Stopped(BaseException):
 def main() -> None:
     """Run the command line and exit: 0 done, 1 the work failed, 2 the call was wrong, 130 stopped."""
     signal.signal(signal.SIGINT, _stop)
+    if is_helper():
+        _be_quiet()
     try:
         for stream in (sys.stdout, sys.stderr):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a file name may be no valid Unicode
@@ -25,6 +32,9 @@ def main() -> None:
 
         try:
             app()
+        except SystemExit as end:
+            sys.stdout.flush()
+            _end(end.code)
         finally:
             sys.stdout.flush()  # here, where a full disk can still be answered
             if "torch" not in sys.modules:  # whose bindings complain at length of what is not let go
@@ -35,6 +45,9 @@ def main() -> None:
         _fail("", 1)  # the reader has seen enough: `tellapart predict ... | head`
     except OSError as error:
         _fail(f"cannot read or write {error.filename or 'the output'}: {error.strerror}", 1)
+    except Exception:
+        sys.stderr = sys.__stderr__  # a fault of ours is shown by whichever process has it
+        raise
     except _Stopped:
         _fail("stopped; what is done is kept: start the same command again, or go on with --resume FOLDER (train, tune)", 130)
 
@@ -44,11 +57,27 @@ def _stop(_signal: int, _frame: object) -> None:
     raise _Stopped
 
 
+def _be_quiet() -> None:
+    """Leave speaking to the first of several processes, and end at once when told to, even within PyTorch."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # until the process ends; errors go to sys.__stderr__
+
+
 def _fail(text: str, code: int) -> None:
+    if is_helper():
+        time.sleep(FIRST_SPEAKS_S)
+        text, sys.stderr = f"process {launch_rank()}: {text}", sys.__stderr__
     if text:
         print(f"tellapart: {printable(text)}", file=sys.stderr)
     sys.stderr.flush()
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what a full disk or a gone reader did not take
+    _end(code)
+
+
+def _end(code: Any) -> NoReturn:
+    if n_launched() > 1 and isinstance(code, int | None):
+        sys.stderr.flush()
+        os._exit(code or 0)  # threads of PyTorch's groups may abort an interpreter that takes itself apart
     sys.exit(code)
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -120,6 +121,16 @@ def test_processes_share_a_batch_without_counting_any_twice(decoded: Decoded) ->
     for one in (examples(decoded), HeldPixels(decoded)):
         parts = [levels_of(list(one.batches(0, 6, share=(rank, 2)))) for rank in (0, 1)]
         assert sorted(parts[0] + parts[1]) == sorted(levels_of(list(one.batches(0, 6))))
+
+
+@pytest.mark.parametrize("more", [{"augment": "default"}, {"augment": "strong", "erasing": 0.5}, {"mixup": 0.4, "cutmix": 1.0}])
+def test_processes_vary_a_batch_as_one_does(decoded: Decoded, more: dict[str, Any]) -> None:
+    one = examples(decoded, **more)
+    parts = [list(one.batches(1, 6, share=(rank, 2))) for rank in (0, 1)]
+    for number, whole in enumerate(one.batches(1, 6)):
+        for rank in (0, 1):
+            assert parts[rank][number].inputs.equal(whole.inputs[rank::2])
+            assert parts[rank][number].targets.equal(whole.targets[rank::2])
 
 
 def test_held_back_pictures_come_in_order_and_whole(decoded: Decoded) -> None:

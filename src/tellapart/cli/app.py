@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tellapart import __version__
+from tellapart.launch import refuse_several
 
 app = typer.Typer(
     name="tellapart",
@@ -26,7 +27,9 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a 
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def _root(context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     if version:
         print(f"tellapart {__version__}")
         raise typer.Exit
+    if context.invoked_subcommand not in (None, "train"):
+        refuse_several(f"`tellapart {context.invoked_subcommand}`")

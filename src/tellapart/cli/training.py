@@ -24,6 +24,7 @@ from tellapart.cli.columns import (
 )
 from tellapart.cli.recipes import recipe_of, seconds_of
 from tellapart.errors import CallError
+from tellapart.launch import refuse_several
 
 if TYPE_CHECKING:
     from tellapart.training.loop.planning import Plan
@@ -140,6 +141,8 @@ def train(
         raise CallError(
             "--preview, --find-lr and --summary train nothing: give one of them, no --track, and with a summary no --out"
         )
+    if is_rehearsal or "," in (arch or ""):
+        refuse_several("what trains nothing" if is_rehearsal else "comparing backbones (--arch a,b)")
     with bars() as progress:
         if preview:
             print(rehearsals.write_preview(data, recipe, choices, out, progress=progress))

@@ -98,7 +98,7 @@ def lesson_of(beginning: Beginning, recipe: Recipe, *, progress: Progress) -> Le
     if has_tail(recipe) and beginning.fitted:
         from tellapart.training.tails.tuning import prepare as prepare_tail  # imports torch
 
-        return prepare_tail(beginning.fitted, training, held, recipe, progress=progress).lesson
+        return prepare_tail(beginning.fitted, training, held, recipe, progress=progress).work.lesson
     from tellapart.training.scratch import prepare
 
     policy = _checked(beginning.fitted, recipe).policy if beginning.fitted else None
@@ -113,12 +113,13 @@ def summary_of(training: ImageTable, recipe: Recipe, *, progress: Progress) -> S
         from tellapart.training.tails.summary import summarize_tail
 
         return summarize_tail(recipe, n_classes=len(training.classes))
-    from tellapart.training.networks.making import channels_of
+    from tellapart.training.networks.making import channels_of, fit_of
     from tellapart.training.scratch import decoded_with_network
 
     step = 1 if channels_of(recipe) is None else -(-len(training) // SHOWN)  # whether all are grey, all must tell
+    fit = fit_of(recipe, look(training.paths))
     some = training.take(range(0, len(training), step))
-    decoded, network = decoded_with_network(some, training.classes, recipe, look(training.paths), progress=progress)
+    decoded, network = decoded_with_network(some, training.classes, recipe, fit, progress=progress)
     return summarize(network, recipe, decoded.pixels[:1])
 
 

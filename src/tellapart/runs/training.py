@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tellapart.evaluation.continuity import Continuity, compare_classes
 from tellapart.files import write_atomically, write_json
 from tellapart.inference.classifiers import BUNDLE, RUN_FILE
 from tellapart.inference.runtimes import embedding_library, runtime_library
+from tellapart.launch import refuse_several
 from tellapart.progress import Progress, silent
 from tellapart.runs import networks
 from tellapart.runs.beginnings import Beginning, begin
@@ -38,6 +40,7 @@ from tellapart.runs.run import (
     refuse_other,
     write_report,
 )
+from tellapart.runs.together import together
 from tellapart.sources import GUESSED, Columns
 from tellapart.training import Fitted, Recipe, refuse_channels
 from tellapart.training.backbones import get_backbone
@@ -69,11 +72,28 @@ def train(
     kept, only new pictures being drawn. Training pictures that a given split also holds back are left out unless `allow_leaks`.
     `track` names what keeps each epoch of a network's training besides: "tensorboard", "mlflow". `planned` is called with a
     `Plan` before such a training, `told` with each `Epoch` of it as it ends; what they raise ends the training.
+    Of several processes that torchrun started all make this call, and all get the run; only the first reads, writes and tells.
     Raises CallError for a call that cannot be meant, DataError for pictures that cannot be used as asked, StorageError where
     `out` cannot be written.
     """
     recipe, clock = recipe or Recipe(), Clock()
+    if not recipe.trains_network:
+        refuse_several("training a head alone (no --epochs, no --budget)")
     choices = Choices(tuple(drop), columns, edits, split_like, allow_leaks)
+    return together(partial(_train, source, recipe, choices, out, track, clock, told, planned, progress))
+
+
+def _train(
+    source: Any,
+    recipe: Recipe,
+    choices: Choices,
+    out: str | Path | None,
+    track: Sequence[str],
+    clock: Clock,
+    told: Told,
+    planned: Planned,
+    progress: Progress,
+) -> Run:
     if out is not None:
         refuse_used_run(Path(out))
     if track and not recipe.trains_network:
@@ -110,7 +130,10 @@ def resume(path: str | Path, *, planned: Planned = ignored, progress: Progress =
 
     Its trackers are told of what they had not heard of; `planned` is called as in `train`.
     """
-    folder = Path(path)
+    return together(partial(_resume, Path(path), planned, progress))
+
+
+def _resume(folder: Path, planned: Planned, progress: Progress) -> Run:
     refuse_other(folder)
     begun = read_facts(folder)
     if begun["state"] == "finished":
@@ -118,6 +141,8 @@ def resume(path: str | Path, *, planned: Planned = ignored, progress: Progress =
     if begun["source"] is None:
         raise CallError(f"the run {folder} was started on a table in memory; call train with it again")
     clock, choices, recipe = Clock(), Choices.from_json(begun), Recipe.from_json(begun["recipe"])
+    if not recipe.trains_network:
+        refuse_several("training a head alone")
     _import_ahead(recipe)
     with clock.of("read"):
         table = choices.read(begun["source"], progress)

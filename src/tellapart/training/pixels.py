@@ -20,6 +20,7 @@ from tellapart.inference.streaming import DECODE_THREADS
 from tellapart.progress import Progress, silent
 from tellapart.training.augment.augmenters import Augmenter, generator_of
 from tellapart.training.augment.mixing import mix
+from tellapart.training.augment.parts import Part
 from tellapart.training.loop.examples import Batch
 from tellapart.training.recipe import Recipe
 
@@ -131,18 +132,21 @@ class TrainingPixels:
         return len(self.decoded.pixels)
 
     def batches(self, epoch: int, size: int, *, first: int = 0, share: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
-        order = self._order(epoch)
-        labels = self.decoded.labels
+        order, own = self._order(epoch), slice(share[0], None, share[1])
         for number, start in list(enumerate(range(0, self.n, size)))[first:]:
-            rows = torch.from_numpy(order[start : start + size][share[0] :: share[1]])
-            generator = generator_of(self.recipe.seed, epoch, number * share[1] + share[0])
-            pictures = self.augment(self.decoded.pixels[rows], generator)
-            weights = None if self.weights is None else self.weights[rows]
+            rows = torch.from_numpy(order[start : start + size])
+            generator = generator_of(self.recipe.seed, epoch, number)
             if not self.recipe.mixup and not self.recipe.cutmix:
-                yield Batch(pictures, labels[rows], weights)
-            else:
+                yield self._varied(rows[own], generator, Part(len(rows), own))
+            else:  # whole: a picture may be mixed with one of another process
+                whole = self._varied(rows, generator, Part(len(rows)))
                 n_classes = len(self.decoded.classes)
-                yield Batch(*mix(pictures, labels[rows], self.recipe, generator, n_classes=n_classes, weights=weights))
+                mixed = mix(whole.inputs, whole.targets, self.recipe, generator, n_classes=n_classes, weights=whole.weights)
+                yield Batch(*mixed).of(share)
+
+    def _varied(self, rows: torch.Tensor, generator: torch.Generator, part: Part) -> Batch:
+        pictures = self.augment(self.decoded.pixels[rows], generator, part)
+        return Batch(pictures, self.decoded.labels[rows], None if self.weights is None else self.weights[rows])
 
     def _order(self, epoch: int) -> np.ndarray:
         """The rows of a pass: each once, or with "balanced" sampling as many of each class."""

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from tellapart.data import ImageTable, fold_numbers
-from tellapart.data.looks import Looks, look
+from tellapart.data.looks import look
 from tellapart.errors import DataError, TellapartError
+from tellapart.images import Fit
 from tellapart.progress import Progress, silent
 from tellapart.training.augment.augmenters import augmenter
 from tellapart.training.augment.policies import POLICIES, Policy
@@ -26,6 +27,7 @@ from tellapart.training.loop.teaching import teach
 from tellapart.training.networks.exporting import Served, export_backbone
 from tellapart.training.networks.making import OURS, channels_of, fit_of, make_network, with_own_settings
 from tellapart.training.networks.pictures import PictureNetwork
+from tellapart.training.orders import Order
 from tellapart.training.pixels import Decoded, HeldPixels, TrainingPixels, decode, picture_weights
 from tellapart.training.recipe import Recipe
 from tellapart.training.trainer import N_WITNESSES, UNKNOWN_QUANTILE, Fitted, class_centres
@@ -62,7 +64,8 @@ def train_network(
     `make_network` and `decode` do, DataError where no held-back picture is of a class to learn, and TellapartError where there
     was no time to learn anything from scratch.
     """
-    work = prepare(training, held, recipe, policy=policy, progress=progress)
+    places: dict[str, Any] = {"folder": folder, "has_deadline": deadline is not None}
+    work = prepare(training, held, recipe, policy=policy, progress=progress, **places)
     network, recipe, notes = work.network, work.lesson.recipe, list(work.notes)
     start = _Start.of(network, work.held, recipe) if work.frozen else None
     until = None if deadline is None else max(deadline - _closing_s(work), time.monotonic())
@@ -85,49 +88,66 @@ class Work:
     network: PictureNetwork
     training: Decoded
     held: Decoded
-    frozen: Head | None  # that a pretrained network begins with
     served: Served
-    notes: tuple[str, ...]
+    frozen: Head | None = None  # that a pretrained network begins with
+    notes: tuple[str, ...] = ()
 
 
 def prepare(
-    training: ImageTable, held: ImageTable, recipe: Recipe, *, policy: Policy | None = None, progress: Progress = silent
+    training: ImageTable,
+    held: ImageTable,
+    recipe: Recipe,
+    *,
+    policy: Policy | None = None,
+    folder: Path | None = None,
+    has_deadline: bool = False,
+    progress: Progress = silent,
 ) -> Work:
-    """All that `train_network` begins with; raises as it does, but for what goes wrong in the training itself."""
-    classes, recipe = training.classes, with_own_settings(recipe)
-    known = held.of_classes(classes)
+    """All that `train_network` begins with, in each of several processes; raises as it does, but for what goes wrong later."""
+    recipe, looks = with_own_settings(recipe), look(training.paths)
+    known = held.of_classes(training.classes)
     if not len(known):
         raise DataError("none of the held-back pictures is of a class that there are training pictures of. Hold back others.")
-    looks = look(training.paths)
-    decoded, network = decoded_with_network(training, classes, recipe, looks, progress=progress)
-    known_decoded = decode(known, decoded.fit, classes, n_channels=decoded.pixels.shape[1], progress=progress)
+    fit = fit_of(recipe, looks)
+    order = Order(training, known, recipe, policy or POLICIES[recipe.augment], fit, folder, has_deadline=has_deadline)
+    order.give()
+    work = _ordered(order, progress)
+    frozen = _warm(work.network, work.training, recipe, progress) if work.network.pretrained else None
+    n_lost = len(training) + len(known) - len(work.training.table) - len(work.held.table)
+    side_note = (looks.side_note(fit),) if recipe.arch in OURS and recipe.size is None else ()
+    return replace(work, frozen=frozen, notes=(*side_note, *_notes(n_lost=n_lost, n_strange=len(held) - len(known))))
+
+
+def help_training(order: Order) -> None:
+    """Take part, as one of several processes, in the training of the first."""
+    teach(_ordered(order, silent).lesson, deadline=time.monotonic() if order.has_deadline else None, folder=order.folder)
+
+
+def _ordered(order: Order, progress: Progress) -> Work:
+    """What each process makes of an order for itself."""
+    recipe, classes = order.recipe, order.training.classes
+    decoded, network = decoded_with_network(order.training, classes, recipe, order.fit, progress=progress)
+    held = decode(order.held, order.fit, classes, n_channels=decoded.pixels.shape[1], progress=progress)
     network = network.to(best_device())
-    policy = policy or POLICIES[recipe.augment]
     weights = picture_weights(decoded.table, recipe.balance)
-    examples = TrainingPixels(decoded, recipe, augmenter(recipe, policy=policy), weights)
-    frozen = _warm(network, decoded, recipe, progress) if network.pretrained else None
     lesson = Lesson(
         network,
-        examples,
-        HeldPixels(known_decoded),
+        TrainingPixels(decoded, recipe, augmenter(recipe, policy=order.policy), weights),
+        HeldPixels(held),
         recipe,
         part="all",
         default_epochs=DEFAULT_EPOCHS,
         most_epochs=MOST_EPOCHS,
         several=decoded.several,
     )
-    served = Served(network, mirrored=recipe.arch in OURS and policy.flip > 0)
-    n_lost = len(training) + len(known) - len(decoded.table) - len(known_decoded.table)
-    side_note = (looks.side_note(decoded.fit),) if recipe.arch in OURS and recipe.size is None else ()
-    notes = (*side_note, *_notes(n_lost=n_lost, n_strange=len(held) - len(known)))
-    return Work(lesson, network, decoded, known_decoded, frozen, served, notes)
+    return Work(lesson, network, decoded, held, Served(network, mirrored=recipe.arch in OURS and order.policy.flip > 0))
 
 
 def decoded_with_network(
-    table: ImageTable, classes: tuple[str, ...], recipe: Recipe, looks: Looks, *, progress: Progress = silent
+    table: ImageTable, classes: tuple[str, ...], recipe: Recipe, fit: Fit, *, progress: Progress = silent
 ) -> tuple[Decoded, PictureNetwork]:
-    """Training pictures with these looks as the recipe's network wants them, and that network for so many classes, on the CPU."""
-    decoded = decode(table, fit_of(recipe, looks), classes, n_channels=channels_of(recipe), progress=progress)
+    """Fitted training pictures as the recipe's network wants them, and that network for so many classes, on the CPU."""
+    decoded = decode(table, fit, classes, n_channels=channels_of(recipe), progress=progress)
     levels = decoded.channel_statistics()
     return decoded, make_network(recipe, decoded.pixels, n_classes=len(classes), levels=levels)
 

@@ -31,9 +31,10 @@ class ToyNetwork(Network):
         super().__init__()
         torch.manual_seed(seed)
         self.pretrained = pretrained
-        norm = nn.BatchNorm2d if norms else nn.Identity
-        self.first = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), norm(8), nn.ReLU())
-        self.second = nn.Sequential(nn.Conv2d(8, 8, 3, stride=2, padding=1), norm(8), nn.ReLU(), nn.Dropout(dropout))
+        norm, bias = nn.BatchNorm2d if norms else nn.Identity, not norms  # before a norm AdamW makes a walk of a bias's rounding
+        self.first = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1, bias=bias), norm(8), nn.ReLU())
+        second = nn.Conv2d(8, 8, 3, stride=2, padding=1, bias=bias)
+        self.second = nn.Sequential(second, norm(8), nn.ReLU(), nn.Dropout(dropout))
         self.head = nn.Linear(8, N_CLASSES)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:

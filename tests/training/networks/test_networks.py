@@ -16,7 +16,6 @@ from tellapart.errors import CallError
 from tellapart.training import Recipe
 from tellapart.training.networks import compact
 from tellapart.training.networks.compact import Compact, whitening
-from tellapart.training.networks.dropping import quick_dropout
 from tellapart.training.networks.making import fit_of, is_ours, make_network, with_own_settings
 from tellapart.training.networks.pictures import PictureNetwork
 from tellapart.training.networks.summary import summarize
@@ -133,25 +132,6 @@ def test_the_stem_of_the_compact_network_is_no_layer_to_learn() -> None:
     assert isinstance(one, Compact)
     learning = {id(parameter) for layers in one.layer_groups() for layer in layers for parameter in layer.parameters()}
     assert [name for name, parameter in one.named_parameters() if id(parameter) not in learning] == ["stem.weight"]
-
-
-@pytest.mark.parametrize("part", [0.25, 0.5])
-def test_quick_dropout_leaves_out_its_part_and_keeps_the_mean(part: float) -> None:
-    x = torch.ones(64, 8, 9, 9).to(memory_format=torch.channels_last).requires_grad_()
-    dropped = quick_dropout(x, part, training=True)
-    assert sorted(set(dropped.flatten().tolist())) == pytest.approx([0.0, 1 / (1 - part)])
-    assert (dropped == 0).float().mean().item() == pytest.approx(part, abs=0.02)
-    torch.autograd.backward(dropped.sum())
-    assert x.grad is not None
-    assert x.grad.equal(dropped.detach())
-    assert quick_dropout(x, part, training=False) is x
-
-
-def test_quick_dropout_follows_the_seed() -> None:
-    torch.manual_seed(3)
-    first = quick_dropout(torch.ones(1000), 0.5, training=True)
-    torch.manual_seed(3)
-    assert quick_dropout(torch.ones(1000), 0.5, training=True).equal(first)
 
 
 @pytest.mark.parametrize(("own_px", "side_px"), [(28, 28), (64, 64), (500, 64), (3, 8)])

@@ -39,7 +39,7 @@ class Numbered:
 
 def test_what_is_shown_stays_and_levels_lie_between_those_of_two() -> None:
     before = activations()
-    after = mix_styles(before, 0.5, generator_of(0, 0, 0))
+    after = mix_styles(before, 0.5, generator_of(0, 0, 0), n=N)
     assert after.dtype == torch.float32
     torch.testing.assert_close(shapes_of(after), shapes_of(before), atol=0.02, rtol=0.01)
     means, mixed = before.float().mean((2, 3)), after.mean((2, 3))
@@ -50,12 +50,12 @@ def test_what_is_shown_stays_and_levels_lie_between_those_of_two() -> None:
 
 def test_a_picture_alone_keeps_its_levels() -> None:
     alone = activations()[:1]
-    torch.testing.assert_close(mix_styles(alone, 0.5, generator_of(0, 0, 0)), alone.float(), atol=0.02, rtol=0.01)
+    torch.testing.assert_close(mix_styles(alone, 0.5, generator_of(0, 0, 0), n=1), alone.float(), atol=0.02, rtol=0.01)
 
 
 def test_a_channel_without_contrast_gives_numbers() -> None:
     flat = torch.zeros(N, CHANNELS, SIDE, SIDE, dtype=torch.float16)
-    assert bool(torch.isfinite(mix_styles(flat, 0.1, generator_of(0, 0, 0))).all())
+    assert bool(torch.isfinite(mix_styles(flat, 0.1, generator_of(0, 0, 0), n=N)).all())
 
 
 def test_half_of_the_batches_are_mixed_and_a_resumed_pass_draws_the_same() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -10,14 +11,21 @@ import torch
 from tellapart.training.augment.erasing import erase
 from tellapart.training.augment.geometry import draw_matrices, flip_and_shift, warp
 from tellapart.training.augment.lighting import draw_lights, relight
+from tellapart.training.augment.parts import Part
 from tellapart.training.augment.policies import POLICIES, Policy
 from tellapart.training.augment.trivial import apply_trivial
 from tellapart.training.recipe import Recipe
 
 MID_GREY = 128.0
 CHUNK_VALUES = 2**18 + 2**16  # in float32 within a core's cache: 32 pictures of 224 px took 26 ms, at once 76 ms (2 cores)
-Augmenter = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
-"""Called as `augment(pictures, generator)`: (n, c, h, w) uint8 -> the same, in the same memory format; see `generator_of`."""
+Step = Callable[[torch.Tensor, torch.Generator, Part], torch.Tensor]
+
+
+class Augmenter(Protocol):
+    """What varies pictures (n, c, h, w) uint8, in the same memory format; see `generator_of`."""
+
+    def __call__(self, pictures: torch.Tensor, generator: torch.Generator, part: Part | None = None) -> torch.Tensor:
+        """The pictures, all of a batch or a part of one, which are then varied as in the whole of it."""
 
 
 def generator_of(seed: int, epoch: int, batch: int) -> torch.Generator:
@@ -35,26 +43,26 @@ def augmenter(recipe: Recipe, mean: Sequence[float] = (), *, policy: Policy | No
     chosen = policy or POLICIES[recipe.settled.augment]
     steps = [*_geometry(chosen), *_trivial(chosen), *_erasing(recipe.erasing, mean)]
 
-    def augment(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def augment(pictures: torch.Tensor, generator: torch.Generator, part: Part | None = None) -> torch.Tensor:
         for step in steps:
-            pictures = step(pictures, generator)
+            pictures = step(pictures, generator, part or Part.whole(pictures))
         return pictures
 
     return augment
 
 
-def _geometry(policy: Policy) -> list[Augmenter]:
+def _geometry(policy: Policy) -> list[Step]:
     """Whole pixels where that is enough; else all of it, and the light, in one pass over float32."""
     is_exact = not policy.degrees and policy.zoom == 1 and not policy.warp
     if is_exact and (policy.flip or policy.shift) and not policy.light:
-        return [lambda pictures, generator: flip_and_shift(pictures, policy, generator)]
+        return [lambda pictures, generator, part: flip_and_shift(pictures, policy, generator, part)]
     if is_exact and not policy.light:
         return []
 
-    def sampled(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        n, _, height, width = pictures.shape
-        matrices = draw_matrices(policy, n, width / height, generator)
-        lights = draw_lights(policy.light, n, generator)
+    def sampled(pictures: torch.Tensor, generator: torch.Generator, part: Part) -> torch.Tensor:
+        height, width = pictures.shape[2:]
+        matrices = draw_matrices(policy, part.n, width / height, generator)[part.rows]
+        lights = [of_all[part.rows] for of_all in draw_lights(policy.light, part.n, generator)]
         varied = torch.empty_like(pictures)
         for some in _chunks(pictures):
             chunk = warp(pictures[some].float(), matrices[some])
@@ -73,16 +81,16 @@ def _chunks(pictures: torch.Tensor) -> Iterator[slice]:
     return (slice(start, start + size) for start in range(0, n, max(1, size)))
 
 
-def _trivial(policy: Policy) -> list[Augmenter]:
+def _trivial(policy: Policy) -> list[Step]:
     return [apply_trivial] if policy.trivial else []
 
 
-def _erasing(share: float, mean: Sequence[float]) -> list[Augmenter]:
+def _erasing(share: float, mean: Sequence[float]) -> list[Step]:
     if not share:
         return []
 
-    def erased(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def erased(pictures: torch.Tensor, generator: torch.Generator, part: Part) -> torch.Tensor:
         fill = torch.tensor(mean or [MID_GREY] * pictures.shape[1]).round()
-        return erase(pictures, share, fill, generator)
+        return erase(pictures, share, fill, generator, part)
 
     return [erased]

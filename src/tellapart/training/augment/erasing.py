@@ -6,14 +6,19 @@ import math
 
 import torch
 
+from tellapart.training.augment.parts import Part
+
 AREA = (0.02, 0.33)  # of the picture; the paper's
 LOG_ASPECT = (math.log(0.3), math.log(1 / 0.3))
 
 
-def erase(pictures: torch.Tensor, share: float, fill: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def erase(
+    pictures: torch.Tensor, share: float, fill: torch.Tensor, generator: torch.Generator, part: Part | None = None
+) -> torch.Tensor:
     """The pictures (n, c, h, w) with a rectangle of `share` of them filled with `fill` (c,), in the pictures' units."""
-    inside = rectangles(len(pictures), pictures.shape[2], pictures.shape[3], generator)
-    chosen = torch.rand(len(pictures), generator=generator) < share
+    part = part or Part.whole(pictures)
+    inside = rectangles(part.n, pictures.shape[2], pictures.shape[3], generator)[part.rows]
+    chosen = (torch.rand(part.n, generator=generator) < share)[part.rows]
     inside = (inside & chosen[:, None, None]).to(pictures.device)[:, None]
     return torch.where(inside, fill.to(pictures)[:, None, None], pictures)
 

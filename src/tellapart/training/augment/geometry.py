@@ -11,6 +11,7 @@ import math
 import torch
 from torch.nn.functional import grid_sample, pad
 
+from tellapart.training.augment.parts import Part
 from tellapart.training.augment.policies import Policy
 
 APPLIED = 0.75  # of the pictures: `p_affine` and `p_lighting` of fastai's `get_transforms`
@@ -88,11 +89,12 @@ def warp(pictures: torch.Tensor, matrices: torch.Tensor, *, padding: str = "refl
     return grid_sample(pictures, grid, mode="bilinear", padding_mode=padding, align_corners=False)
 
 
-def flip_and_shift(pictures: torch.Tensor, policy: Policy, generator: torch.Generator) -> torch.Tensor:
+def flip_and_shift(pictures: torch.Tensor, policy: Policy, generator: torch.Generator, part: Part | None = None) -> torch.Tensor:
     """The pictures (n, c, h, w) of any type mirrored and shifted by whole pixels: nothing is blurred, and it is much quicker."""
+    part = part or Part.whole(pictures)
     n, _, height, width = pictures.shape
     far_y, far_x = (round(policy.shift * side) for side in (height, width))
-    draws = torch.rand(n, 3, generator=generator)
+    draws = torch.rand(part.n, 3, generator=generator)[part.rows]
     flipped = draws[:, 0] < policy.flip
     rows, columns = ((draws[:, 1 + axis] * (2 * far + 1)).long() for axis, far in enumerate((far_y, far_x)))
     varied = pictures.clone()

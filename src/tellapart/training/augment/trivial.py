@@ -12,6 +12,7 @@ from collections.abc import Callable
 import torch
 
 from tellapart.training.augment.geometry import rotation, warp
+from tellapart.training.augment.parts import Part
 
 Strengths = torch.Tensor  # (n,), signed, of each picture
 Change = Callable[[torch.Tensor, Strengths], torch.Tensor]  # (n, c, h, w) uint8 -> the same
@@ -19,12 +20,12 @@ FARTHEST = 1 / 3  # part of the side: the paper's 32 px would push a picture of 
 GREY_WEIGHTS = (0.2989, 0.587, 0.114)  # of red, green and blue in brightness, as torchvision and Pillow have it
 
 
-def apply_trivial(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def apply_trivial(pictures: torch.Tensor, generator: torch.Generator, part: Part | None = None) -> torch.Tensor:
     """The pictures (n, c, h, w) uint8, each changed in one way."""
-    n = len(pictures)
-    which = torch.randint(len(CHANGES), (n,), generator=generator)
-    strengths = torch.randint(31, (n,), generator=generator) / 30  # 31 steps from nothing to the strongest
-    sides = torch.randint(2, (n,), generator=generator) * 2.0 - 1
+    n, rows = part or Part.whole(pictures)
+    which = torch.randint(len(CHANGES), (n,), generator=generator)[rows]
+    strengths = torch.randint(31, (n,), generator=generator)[rows] / 30  # 31 steps from nothing to the strongest
+    sides = torch.randint(2, (n,), generator=generator)[rows] * 2.0 - 1
     changed = pictures.clone()
     for number, (change, low, high) in enumerate(CHANGES.values()):
         if len(places := torch.nonzero(which == number).flatten()):

@@ -17,6 +17,11 @@ class Batch(NamedTuple):
     targets: torch.Tensor  # (n,) int64 labels, or (n, K) float32: parts of each class (MixUp), or 0 and 1 of several labels
     weights: torch.Tensor | None = None  # (n,) how much each counts, 1 in the mean of all examples; None: all alike
 
+    def of(self, share: tuple[int, int]) -> Batch:
+        """Of a whole batch the rows of one of several processes: (rank, processes)."""
+        own = slice(share[0], None, share[1])
+        return Batch(self.inputs[own], self.targets[own], None if self.weights is None else self.weights[own])
+
 
 class Examples(Protocol):
     """Pictures to learn from or to judge on.

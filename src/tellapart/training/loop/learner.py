@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 
 from tellapart.errors import TellapartError
+from tellapart.training.loop.as_one import as_one
 from tellapart.training.loop.averages import Average
 from tellapart.training.loop.devices import precision_context, to_device, uses_bfloat16
 from tellapart.training.loop.examples import Batch, Examples, Network
@@ -51,7 +52,9 @@ class Learner:
         """
         targets = batch.targets.to(self.device)
         with self._gathering(is_last=is_last):
-            losses = self._loss(self._logits(self._together, batch.inputs), targets)
+            with as_one():
+                logits = self._logits(self._together, batch.inputs)
+            losses = self._loss(logits, targets)
             if batch.weights is not None:
                 losses = losses * batch.weights.to(self.device)
             (losses.sum() * (n_processes() / n_rows)).backward()  # type: ignore[no-untyped-call]  # processes take a mean
@@ -75,6 +78,8 @@ class Learner:
         self.network.eval()
         with self._averaged(), torch.inference_mode():
             for batch in held.batches(0, size, **share()):
+                if not len(batch.inputs):  # of the last batch there may be no row for each process
+                    continue
                 logits, targets = self._logits(self._alone, batch.inputs), batch.targets.to(self.device)
                 weights = torch.ones(len(targets)) if batch.weights is None else batch.weights
                 values = torch.stack([self._plain_loss(logits, targets), _right(logits, targets, several=self.several)]).double()

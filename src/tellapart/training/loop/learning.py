@@ -19,7 +19,7 @@ from tellapart.training.loop.examples import Examples, Network
 from tellapart.training.loop.learner import Learner
 from tellapart.training.loop.logs import Epoch, write_logs
 from tellapart.training.loop.moves import Moves, refuse_small_batches, smallest_batch
-from tellapart.training.loop.processes import n_processes, rank, refuse_disagreement
+from tellapart.training.loop.processes import rank, refuse_disagreement
 from tellapart.training.loop.schedules import Clock
 from tellapart.training.loop.states import State
 from tellapart.training.recipe import Recipe
@@ -108,7 +108,6 @@ def _plan(network: Network, examples: Examples, held: Examples, recipe: Recipe, 
         "class_weights": None if weights is None else weights.tolist(),
         "pictures": examples.n,
         "pictures held back": held.n,
-        "processes": n_processes(),
         "network": hashlib.sha256(repr(shapes).encode()).hexdigest()[:12],
     }
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 from tellapart.training.loop.examples import Examples, Network
 from tellapart.training.recipe import Recipe
 
@@ -22,6 +24,11 @@ class Lesson:
     default_lr: float | None = None  # where the recipe gives none; None: a sweep finds it
     n_frozen_below: int = 0  # parameters of the stages before `network`
     several: bool = False  # whether a picture may have several labels
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network lies."""
+        return next(self.network.parameters()).device
 
     @property
     def lr(self) -> float | None:

@@ -44,7 +44,7 @@ def telling(epochs: Iterable[Epoch], told: Callable[[Epoch], None]) -> tuple[Epo
 
 
 def ignored(_: object) -> None:
-    """Tell nobody of an epoch, or of a plan."""
+    """Tell nobody of an epoch, of a plan, or of what a person should read."""
 
 
 def write_logs(folder: Path, history: Sequence[Epoch]) -> None:

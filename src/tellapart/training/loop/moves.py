@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +32,7 @@ class Moves:
     epochs: int
     clock: Clock
     n_held: int
-    smallest: int  # rows of a batch that can be learned from: two a process with batch-norm
+    smallest: int  # rows of a batch that can be learned from
     judging_s: float | None = None  # the last time it took; None: not yet known
 
     def in_pass(self, state: State) -> Iterator[None]:
@@ -91,7 +90,7 @@ class Moves:
         batches = self.examples.batches(state.epoch, state.size, first=state.batch, **share())
         number = state.batch
         while True:
-            words: list[Any] = [self.learner.recipe.seed, state.epoch, number, rank()]
+            words = [self.learner.recipe.seed, state.epoch, number]  # alike in several processes: see `as_one`
             seed_randomness(int(np.random.SeedSequence(words).generate_state(1)[0]), self.learner.device)
             if (batch := next(batches, None)) is None:
                 return
@@ -126,8 +125,8 @@ class Moves:
 
 
 def smallest_batch(network: Network, recipe: Recipe) -> int:
-    """How many rows a batch must have: one for each process, with batch-norm that follows the batches two."""
-    return n_processes() * (2 if has_live_norms(network, recipe) else 1)
+    """How many rows a batch must have: one for each process, and two with batch-norm that follows the batches."""
+    return max(n_processes(), 2 if has_live_norms(network, recipe) else 1)
 
 
 def refuse_small_batches(network: Network, recipe: Recipe, n: int, size: int) -> None:
@@ -136,4 +135,5 @@ def refuse_small_batches(network: Network, recipe: Recipe, n: int, size: int) ->
     if n < smallest:
         raise DataError(f"{n} pictures to learn from; at least {smallest} are needed. Add pictures.")
     if size < smallest:
-        raise CallError(f"a batch of {size} is too small for a network with batch-norm. Choose --batch {smallest} or more.")
+        reason = "a network with batch-norm" if smallest > n_processes() else f"{n_processes()} processes"
+        raise CallError(f"a batch of {size} is too small for {reason}. Choose --batch {smallest} or more.")

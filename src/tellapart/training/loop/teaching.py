@@ -16,6 +16,7 @@ from tellapart.training.loop.learning import Note, learn
 from tellapart.training.loop.lessons import Lesson
 from tellapart.training.loop.logs import Epoch, ignored, telling
 from tellapart.training.loop.planning import Plan, plan_training
+from tellapart.training.loop.processes import of_first, rank, refuse_disagreement, same_network, wait_for_all
 
 RATES_FILE = "rates.json"  # of the sweep: a `RateSweep`
 
@@ -42,7 +43,9 @@ def teach(
     """Say what the lesson will take, find its rate where it has none, and learn; raises as `find_lr` and `learn` do.
 
     `deadline` is in time.monotonic(); `planned` is called once, before anything is learned, `told` after each epoch.
+    Several processes make this call together; the first one's deadline counts, and so does its network as it is.
     """
+    _agree(lesson)
     plan = _plan(lesson, deadline)
     if plan:
         planned(plan)
@@ -59,8 +62,15 @@ def sweep_rates(lesson: Lesson, *, progress: Progress = silent) -> RateSweep:
     return find_lr(lesson.network, lesson.examples, lesson.recipe, several=lesson.several, progress=progress)
 
 
+def _agree(lesson: Lesson) -> None:
+    """Wait until all processes have come here, and see to it that they teach the same network the same pictures."""
+    wait_for_all()
+    refuse_disagreement("pictures", lesson.examples.n + lesson.held.n / 2, lesson.device)
+    same_network(lesson.network)
+
+
 def _plan(lesson: Lesson, deadline: float | None) -> Plan | None:
-    left_s = None if deadline is None else deadline - time.monotonic()
+    left_s = None if deadline is None else of_first(deadline - time.monotonic(), lesson.device)
     if left_s is not None and left_s <= 0:
         return None
     try:
@@ -72,9 +82,10 @@ def _plan(lesson: Lesson, deadline: float | None) -> Plan | None:
 def _found_rate(lesson: Lesson, folder: Path | None, progress: Progress) -> float:
     """What a sweep of rates suggests; kept in the folder, since a training that is gone on with must have the same one."""
     kept = folder / RATES_FILE if folder else None
-    if kept and kept.is_file():
-        return float(read_json(kept)["valley"])
+    found = float(read_json(kept)["valley"]) if kept and kept.is_file() else 0.0
+    if found := of_first(found, lesson.device):
+        return found
     sweep = sweep_rates(lesson, progress=progress)
-    if kept:
+    if kept and rank() == 0:
         write_json(kept, asdict(sweep))
     return sweep.suggestion

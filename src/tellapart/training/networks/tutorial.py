@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tellapart.training.networks.dropping import quick_dropout
+from tellapart.training.loop.dropping import quick_dropout
 from tellapart.training.networks.pictures import PictureNetwork
 
 CHANNELS, HIDDEN = 32, 128

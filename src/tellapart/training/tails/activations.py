@@ -13,18 +13,21 @@ from torch import Tensor
 from tellapart.errors import StorageError
 from tellapart.files import cache_dir
 from tellapart.training.loop.examples import Batch
+from tellapart.training.loop.processes import put_together
 from tellapart.training.pixels import HeldPixels, TrainingPixels
 from tellapart.training.tails.stems import Stem
 
 MOST_BYTES = 4 * 2**30  # of kept activations on disk; a guess: 90,000 views
 FREE_PART = 0.5  # of the disk's free room, at most
+Share = tuple[int, int]  # see `Examples.batches`
 
 
 class VariedActivations:
     """Activations of varied views of the training pictures.
 
     Each of the first `n_views` passes has new views. Of the later ones every second has, and the others look again at kept views,
-    which the loop takes in twice as fast; None: new views in every pass. `pixels` holds the pictures a little larger than the
+    which the loop takes in twice as fast; None: new views in every pass. Of several processes each keeps the views that it made,
+    and they put the batches of a later pass together. `pixels` holds the pictures a little larger than the
     network's input, so that turning and shifting bring in what truly lies beside it; the middle `side_px` are looked at.
     """
 
@@ -37,39 +40,44 @@ class VariedActivations:
         return self._pixels.n
 
     def batches(self, epoch: int, size: int, *, first: int = 0, share: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
-        if self._n_views is None or share != (0, 1):  # each of several processes would keep a part that others want
+        if self._n_views is None:
             return self._computed(epoch, size, first, share)
         seen = epoch_of_views(epoch, self._n_views)
-        return self._noted(epoch, size, first) if seen == epoch else self._again(self._whole(seen, size), epoch, size, first)
+        if seen == epoch:
+            return self._noted(epoch, size, first, share)
+        return self._again(self._whole(seen, size, share), epoch, size, first, share)
 
-    def _computed(self, epoch: int, size: int, first: int, share: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
+    def _computed(self, epoch: int, size: int, first: int, share: Share) -> Iterator[Batch]:
         for batch in self._pixels.batches(epoch, size, first=first, share=share):
             yield Batch(self._stem(middle(batch.inputs, self._side_px)), batch.targets, batch.weights)
 
-    def _noted(self, epoch: int, size: int, first: int) -> Iterator[Batch]:
-        for place, batch in enumerate(self._computed(epoch, size, first), start=first):
-            self._pass_of(epoch).put(place * size, batch, n=self.n)
+    def _noted(self, epoch: int, size: int, first: int, share: Share) -> Iterator[Batch]:
+        for place, batch in enumerate(self._computed(epoch, size, first, share), start=first):
+            self._pass_of(epoch, size, share).put(place * size, batch)
             yield batch
 
-    def _pass_of(self, epoch: int) -> _Pass:
+    def _pass_of(self, epoch: int, size: int, share: Share) -> _Pass:
         if epoch not in self._kept:
             if len(self._kept) == self._n_views:
                 del self._kept[min(self._kept)]
-            self._kept[epoch] = _Pass()
+            self._kept[epoch] = _Pass(self.n, size, share)
         return self._kept[epoch]
 
-    def _whole(self, epoch: int, size: int) -> _Pass:
+    def _whole(self, epoch: int, size: int, share: Share) -> _Pass:
         """The kept views of an epoch; what is missing, after a resume or a halved batch, is computed again."""
-        while (row := self._pass_of(epoch).first_missing()) is not None:
-            for _ in self._noted(epoch, size, row // size):
-                if self._pass_of(epoch).first_missing() is None:
+        kept = self._pass_of(epoch, size, share)
+        while (row := kept.first_missing()) is not None:
+            for _ in self._noted(epoch, size, row // size, share):
+                if kept.first_missing() is None:
                     break
-        return self._pass_of(epoch)
+        return kept
 
-    def _again(self, kept: _Pass, epoch: int, size: int, first: int) -> Iterator[Batch]:
+    def _again(self, kept: _Pass, epoch: int, size: int, first: int, share: Share) -> Iterator[Batch]:
         order = np.random.default_rng([self._pixels.recipe.seed, epoch]).permutation(self.n)
         for start in range(first * size, self.n, size):
-            yield kept.take(order[start : start + size])
+            inputs, targets, weights = kept.take(order[start : start + size])
+            whole = Batch(put_together(inputs), put_together(targets), None if weights is None else put_together(weights))
+            yield whole if share == (0, 1) else whole.of(share)
 
 
 def epoch_of_views(epoch: int, n_views: int) -> int:
@@ -82,35 +90,37 @@ def epoch_of_views(epoch: int, n_views: int) -> int:
 
 
 class _Pass:
-    """The batches of one pass, kept in a file that is gone with the process."""
+    """The batches of one pass, or this process's share of them, kept in a file that is gone with the process."""
 
-    def __init__(self) -> None:
+    def __init__(self, n: int, size: int, share: Share) -> None:
         self._inputs: np.ndarray | None = None
         self._targets: Tensor | None = None
         self._weights: Tensor | None = None
-        self._is_there = np.zeros(0, bool)
+        self._share = share
+        self._is_missing = np.arange(n) % size % share[1] == share[0]
 
     def first_missing(self) -> int | None:
-        """The first row that was not put; 0 before any was, None where all are there."""
-        if not len(self._is_there):
-            return 0
-        missing = np.flatnonzero(~self._is_there)
+        """The first row of this process that was not put; None where all are there."""
+        missing = np.flatnonzero(self._is_missing)
         return int(missing[0]) if len(missing) else None
 
-    def put(self, start: int, batch: Batch, *, n: int) -> None:
+    def put(self, start: int, batch: Batch) -> None:
         if self._inputs is None or self._targets is None:
-            self._inputs = room((n, *batch.inputs.shape[1:]))
+            n = len(self._is_missing)
+            self._inputs = room((n, *batch.inputs.shape[1:]))  # zeros
             self._targets = torch.zeros((n, *batch.targets.shape[1:]), dtype=batch.targets.dtype)
             self._weights = None if batch.weights is None else torch.zeros(n)
-            self._is_there = np.zeros(n, bool)
-        rows = slice(start, start + len(batch.inputs))
+        rank, n_processes = self._share
+        first = start + rank
+        rows = slice(first, first + n_processes * len(batch.inputs), n_processes)
         self._inputs[rows] = batch.inputs.numpy()
         self._targets[rows] = batch.targets
         if self._weights is not None and batch.weights is not None:
             self._weights[rows] = batch.weights
-        self._is_there[rows] = True
+        self._is_missing[rows] = False
 
     def take(self, rows: np.ndarray) -> Batch:
+        """These rows; in the place of those of other processes zeros."""
         assert self._inputs is not None
         assert self._targets is not None
         places = torch.from_numpy(rows)
@@ -146,7 +156,7 @@ def middle(pictures: Tensor, side_px: int) -> Tensor:
 
 
 def room(shape: tuple[int, ...]) -> np.ndarray:
-    """An uninitialised float16 array in an unnamed file under the cache: the file is gone with it. Raises StorageError."""
+    """Zeros in float16 in an unnamed file under the cache: the file is gone with it. Raises StorageError."""
     folder = cache_dir() / "activations"
     try:
         folder.mkdir(parents=True, exist_ok=True)

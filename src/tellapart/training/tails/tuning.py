@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from tellapart.data import ImageTable
 from tellapart.errors import CallError, DataError
@@ -20,10 +21,13 @@ from tellapart.training.augment.augmenters import augmenter
 from tellapart.training.augment.policies import POLICIES, Policy
 from tellapart.training.head import Head, fit_temperature, scores
 from tellapart.training.loop.devices import cpu_has_bfloat16
+from tellapart.training.loop.examples import Examples
 from tellapart.training.loop.lessons import Lesson
 from tellapart.training.loop.logs import Epoch, ignored
 from tellapart.training.loop.planning import Plan
+from tellapart.training.loop.processes import of_first, wait_for_all
 from tellapart.training.loop.teaching import teach
+from tellapart.training.orders import Order
 from tellapart.training.pixels import Decoded, HeldPixels, TrainingPixels, decode, picture_weights
 from tellapart.training.recipe import DEFAULT_ARCH, Recipe
 from tellapart.training.tails.activations import HeldActivations, VariedActivations, affordable_views
@@ -75,8 +79,9 @@ def fine_tune(
     Raises CallError for another backbone than the bundled one, DataError where no held-back picture is of a class to learn, and
     as `learn` and `decode` do.
     """
-    work = prepare(fitted, training, held, recipe, policy=policy, boundary=boundary, progress=progress)
-    fitted, notes = work.fitted, list(work.notes)
+    places: dict[str, Any] = {"boundary": boundary, "folder": folder, "has_deadline": deadline is not None}
+    prepared = prepare(fitted, training, held, recipe, policy=policy, progress=progress, **places)
+    work, fitted, notes = prepared.work, prepared.fitted, list(prepared.notes)
     n_known = work.lesson.held.n
     until = None if deadline is None else max(deadline - reserve_s(len(training) + n_known), time.monotonic())
     more: dict[str, Any] = {"folder": folder, "told": told, "planned": planned, "progress": progress, "note": notes.append}
@@ -97,7 +102,14 @@ class Work:
     weights: Mapping[str, np.ndarray]  # of the whole backbone
     training: Decoded
     held: Decoded
-    fitted: Fitted  # with the transforms that were found to change what its pictures show
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What `fine_tune` begins with; the frozen head knows which transforms change what its pictures show, and `notes` tell it."""
+
+    work: Work
+    fitted: Fitted
     notes: tuple[str, ...]
 
 
@@ -109,9 +121,11 @@ def prepare(
     *,
     policy: Policy | None = None,
     boundary: int = BOUNDARY,
+    folder: Path | None = None,
+    has_deadline: bool = False,
     progress: Progress = silent,
-) -> Work:
-    """All that `fine_tune` begins with; raises as it does, but for what goes wrong in the training itself."""
+) -> Prepared:
+    """All that `fine_tune` begins with, in each of several processes; raises as it does, but for what goes wrong later."""
     refuse_other_backbone(recipe)
     known = held.of_classes(training.classes)
     if not len(known):
@@ -121,33 +135,53 @@ def prepare(
         checked = suited_policy(POLICIES[recipe.augment], fitted)
         policy, notes = checked.policy, checked.notes
         fitted = replace(fitted, left_out=checked.left_out)
+    order = Order(training, known, recipe, policy, fit, folder, has_deadline=has_deadline, boundary=boundary)
+    order.give()
+    return Prepared(_ordered(order, progress), fitted, notes)
+
+
+def help_tuning(order: Order) -> None:
+    """Take part, as one of several processes, in the training of the first."""
+    teach(_ordered(order, silent).lesson, deadline=time.monotonic() if order.has_deadline else None, folder=order.folder)
+
+
+def _ordered(order: Order, progress: Progress) -> Work:
+    """What each process makes of an order for itself."""
+    recipe, fit, classes = order.recipe, order.fit, order.training.classes
+    boundary = BOUNDARY if order.boundary is None else order.boundary
     weights = lite0_weights()
-    tail = make_tail(weights, recipe, n_classes=len(training.classes), boundary=boundary)
+    tail = make_tail(weights, recipe, n_classes=len(classes), boundary=boundary)
     stem = Stem(weights, side_px=fit.side_px, boundary=boundary)
-    pixels = decode(training, wider(fit), training.classes, n_channels=3, progress=progress)
-    of_pictures = picture_weights(pixels.table, recipe.balance)
-    varied = VariedActivations(
-        TrainingPixels(pixels, recipe, augmenter(recipe, policy=policy), of_pictures),
+    training = decode(order.training, wider(fit), classes, n_channels=3, progress=progress)
+    held = decode(order.held, fit, classes, n_channels=3)
+    examples = _examples(
+        TrainingPixels(training, recipe, augmenter(recipe, policy=order.policy), picture_weights(training.table, recipe.balance)),
         stem,
         side_px=fit.side_px,
-        n_views=affordable_views(recipe.views or DEFAULT_VIEWS, n=len(pixels.pixels), view_bytes=stem.view_bytes),
     )
-    held_pixels = decode(known, fit, training.classes, n_channels=3)
-    activations = HeldActivations(HeldPixels(held_pixels), stem)
-    examples = MixedStyles(varied, alpha=recipe.mixstyle, seed=recipe.seed) if recipe.mixstyle else varied
     lesson = Lesson(
         tail,
         examples,
-        activations,
+        HeldActivations(HeldPixels(held), stem),
         recipe,
         part="tail",
         default_epochs=DEFAULT_EPOCHS,
         most_epochs=MOST_EPOCHS,
         default_lr=HEAD_LR,
         n_frozen_below=stem.n_parameters,
-        several=pixels.several,
+        several=training.several,
     )
-    return Work(lesson, tail, weights, pixels, held_pixels, fitted, notes)
+    return Work(lesson, tail, weights, training, held)
+
+
+def _examples(pixels: TrainingPixels, stem: Stem, *, side_px: int) -> Examples:
+    """The activations of varied views, as many of them kept as the first of several processes has room for."""
+    recipe = pixels.recipe
+    n_views = affordable_views(recipe.views or DEFAULT_VIEWS, n=pixels.n, view_bytes=stem.view_bytes)
+    wait_for_all()
+    n_views = round(of_first(n_views, torch.device("cpu")))
+    varied = VariedActivations(pixels, stem, side_px=side_px, n_views=n_views)
+    return MixedStyles(varied, alpha=recipe.mixstyle, seed=recipe.seed) if recipe.mixstyle else varied
 
 
 def refuse_other_backbone(recipe: Recipe) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch.overrides import handle_torch_function, has_torch_function_unary
 
 LEVELS = 256  # a random byte for each number: the part that is left out is a multiple of 1/256
 
@@ -12,6 +13,9 @@ def quick_dropout(x: torch.Tensor, part: float, *, training: bool) -> torch.Tens
 
     Eight numbers share one draw of 64 bits, 3 times as fast as a draw for each (batch 256, one core of an EPYC).
     """
+    if has_torch_function_unary(x):  # one of several processes: see `as_one`
+        varied: torch.Tensor = handle_torch_function(quick_dropout, (x,), x, part, training=training)
+        return varied
     level = round(part * LEVELS)
     if not training or level == 0:
         return x
