@@ -72,15 +72,16 @@ def train(
     Raises CallError for a call that cannot be meant, DataError for pictures that cannot be used as asked, StorageError where
     `out` cannot be written.
     """
-    recipe = recipe or Recipe()
+    recipe, clock = recipe or Recipe(), Clock()
     if not recipe.trains_network:
         refuse_several("training a head alone (no --epochs, no --budget)")
     choices = Choices(tuple(drop), columns, edits, split_like, allow_leaks)
-    return together(partial(_train, source, recipe, choices, out, told, progress))
+    return together(partial(_train, source, recipe, choices, out, clock, told, progress))
 
 
-def _train(source: Any, recipe: Recipe, choices: Choices, out: str | Path | None, told: Told, progress: Progress) -> Run:
-    clock = Clock()
+def _train(
+    source: Any, recipe: Recipe, choices: Choices, out: str | Path | None, clock: Clock, told: Told, progress: Progress
+) -> Run:
     if out is not None:
         refuse_used_run(Path(out))
     _import_ahead(recipe)
