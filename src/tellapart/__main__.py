@@ -66,7 +66,7 @@ def _be_quiet() -> None:
 def _fail(text: str, code: int) -> None:
     if is_helper():
         time.sleep(FIRST_SPEAKS_S)
-        text, sys.stderr = f"process {launch_rank()}: {text}", sys.__stderr__
+        text, sys.stderr = text and f"process {launch_rank()}: {text}", sys.__stderr__
     if text:
         print(f"tellapart: {printable(text)}", file=sys.stderr)
     sys.stderr.flush()
