@@ -5,3 +5,4 @@ PICTURE_SUFFIXES = frozenset(
 )
 MAX_PIXELS = 89_478_485  # Pillow's own bomb limit: a quarter of a gigabyte of RGB
 MAX_BYTES = 512 * 2**20  # a guess: no camera writes larger pictures below MAX_PIXELS
+MAX_SCANS = 500  # of a JPEG; encoders write about 10, and libjpeg-turbo's own fuzzers stop at 500

@@ -12,7 +12,6 @@ from functools import cached_property
 from glob import glob
 from importlib.metadata import version
 from importlib.util import find_spec
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -101,6 +100,7 @@ class OpenVino:
         self.has_bf16 = "BF16" in self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.graph = self.core.read_model(model)
         self.graph.reshape({port.any_name: [BATCH, *list(port.partial_shape)[1:]] for port in self.graph.inputs})
+        self._spare = deque[Any]()  # requests that are not running: a server computes many short streams, in several threads
 
     @cached_property
     def compiled(self) -> openvino.CompiledModel:
@@ -125,26 +125,31 @@ class OpenVino:
         return f"OpenVINO {version('openvino')} {self.precision}"
 
     def stream(self, batches: Iterable[np.ndarray]) -> Iterator[Outputs]:
-        batches = iter(batches)
-        if (first := next(batches, None)) is None:
-            return
-        n_requests = int(self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")) + 1  # one waits, its input ready
-        idle = deque(self.compiled.create_infer_request() for _ in range(n_requests))
         running = deque[Any]()
         try:
-            for batch in chain([first], batches):
-                request = idle.popleft()
+            for batch in batches:
+                request = self._request()
                 request.start_async({"pixels": batch}, share_inputs=False)
                 running.append(request)
-                if not idle:
+                if len(running) == self._n_requests:
                     yield self._result(running[0])
-                    idle.append(running.popleft())
+                    self._spare.append(running.popleft())
             while running:
                 yield self._result(running[0])
-                running.popleft()
+                self._spare.append(running.popleft())
         finally:
             for request in running:  # the caller stopped early: nothing may still write when it goes on
                 request.cancel()
+
+    def _request(self) -> openvino.InferRequest:
+        try:
+            return self._spare.pop()
+        except IndexError:
+            return self.compiled.create_infer_request()
+
+    @cached_property
+    def _n_requests(self) -> int:
+        return int(self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")) + 1  # one waits, its input ready
 
     def _result(self, request: openvino.InferRequest) -> Outputs:
         request.wait()
