@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from glob import glob
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -94,9 +94,7 @@ class OpenVino:
     """OpenVINO on the CPU, in bf16 where the processor multiplies it; two streams keep two cores busy."""
 
     def __init__(self, model: bytes) -> None:
-        import openvino
-
-        self.core = openvino.Core()
+        self.core = _openvino_core()
         self.has_bf16 = "BF16" in self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.graph = self.core.read_model(model)
         self.graph.reshape({port.any_name: [BATCH, *list(port.partial_shape)[1:]] for port in self.graph.inputs})
@@ -156,6 +154,16 @@ class OpenVino:
         # Named by the graph as it was read: compiling may give an output the name of a node that it folded into it.
         ports = zip(self.graph.outputs, self.compiled.outputs, strict=True)
         return {port.any_name: request.get_tensor(compiled).data.copy() for port, compiled in ports}
+
+
+@cache
+def _openvino_core() -> openvino.Core:
+    """The one of this process. Its CPU plugin gives the thread that first asks it a stack for signals, for those with AMX; let go
+    of by another thread, it would leave that one with freed memory, and the next signal would end the process.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 class OnnxRuntime:

@@ -46,15 +46,14 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def make_app(service: Service, *, root_path: str = "") -> FastAPI:
-    """The routes around a service, below `root_path` where a proxy puts them there."""
+def make_app(service: Service) -> FastAPI:
+    """The routes around a service."""
     app = FastAPI(
         title="Tellapart",
         version=__version__,
         description="Tells pictures apart. A picture that cannot be read is its own row's error.",
         docs_url=None,  # FastAPI's own pages load scripts from elsewhere
         redoc_url=None,
-        root_path=root_path,
     )
     app.state.service = service
     for kind, handler in HANDLERS.items():
@@ -164,17 +163,21 @@ def _merged(options: Options, asked: Asked) -> Options:
 async def _answered(request: Request, answers: Sequence[asyncio.Future[Prediction]], limit_s: float) -> list[Prediction]:
     """The predictions; their pictures are dropped where the client leaves, or waits too long."""
     gone = asyncio.ensure_future(request.receive())  # the body is read, so that only the client's leaving can come
-    together = asyncio.gather(*answers)
+    end = asyncio.get_running_loop().time() + limit_s
     try:
-        await asyncio.wait((gone, together), timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
-        if together.done():
-            return together.result()
-        if gone.done():
-            raise ClientDisconnect
-        raise Refusal(503, "too_late", f"no answer within {limit_s:.0f} s; try again", retry_after_s=1)
+        for answer in answers:
+            rest_s = end - asyncio.get_running_loop().time()
+            await asyncio.wait((gone, answer), timeout=rest_s, return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done():
+                raise ClientDisconnect if gone.done() else _too_late(limit_s)
+        return [answer.result() for answer in answers]
     finally:
-        gone.cancel()
-        together.cancel()
+        for task in (gone, *answers):
+            task.cancel()
+
+
+def _too_late(limit_s: float) -> Refusal:
+    return Refusal(503, "too_late", f"no answer within {limit_s:.0f} s; try again", retry_after_s=1)
 
 
 def _row(upload: Upload, prediction: Prediction, options: Options) -> dict[str, Any]:

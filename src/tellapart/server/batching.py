@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -25,7 +25,6 @@ from tellapart.server.metrics import Metrics
 # How long a batch that is not full waits for pictures that are being decoded; a picture that is alone never waits. A guess:
 # decoding a photograph takes some milliseconds, and a batch of one costs as much as one of four.
 MAX_WAIT_S = 0.005
-NOT_DECODED = np.zeros((0, 0, 3), np.uint8)
 
 
 @dataclass(eq=False)
@@ -36,8 +35,8 @@ class Item:
     classifier: Classifier
     views: tuple[str, ...]
     answer: asyncio.Future[Prediction]
-    pixels: np.ndarray = NOT_DECODED  # (side, side, 3) uint8
-    decoded_at: float = 0.0
+    pixels: np.ndarray = field(init=False)  # (side, side, 3) uint8, once it is decoded
+    decoded_at: float = field(init=False)
 
     def goes_with(self, other: Item) -> bool:
         """Whether both can be in one batch."""

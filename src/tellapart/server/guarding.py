@@ -39,15 +39,17 @@ SECURITY = {
 
 
 class Guard:
-    """An ASGI app around another."""
+    """An ASGI app around another, below `root_path` where a proxy puts it there: /coins."""
 
-    def __init__(self, app: ASGIApp, service: Service) -> None:
+    def __init__(self, app: ASGIApp, service: Service, *, root_path: str) -> None:
         self._app = app
         self._service = service
+        self._root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
+        scope["root_path"] = self._root_path  # whether the proxy has taken it off the path or not, the routes are found
         exchange = _Exchange(self._service, scope, receive, send)
         state = scope.setdefault("state", {})
         state |= {"request_id": exchange.id, "since": exchange.since, "facts": exchange.facts}

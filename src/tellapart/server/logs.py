@@ -28,5 +28,5 @@ class JsonHandler(logging.Handler):
 
 
 def take_over_logging() -> None:
-    """Let warnings and errors of all libraries come as JSON lines."""
-    logging.basicConfig(handlers=[JsonHandler()], level=logging.WARNING, force=True)
+    """Let the errors of all libraries come as JSON lines; what they warn of is a client's doing, and told to the client."""
+    logging.basicConfig(handlers=[JsonHandler()], level=logging.ERROR, force=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -49,7 +50,7 @@ def serve(
     with _listening(host, port) as listener:
         metrics = Metrics()
         service = Service(Models(places, metrics), metrics, limits, keys)
-        app = Guard(make_app(service, root_path=_prefix(root_path)), service)
+        app = Guard(make_app(service), service, root_path=_prefix(root_path))
         config = uvicorn.Config(
             app,
             http=guarded_protocol(limits),
@@ -132,7 +133,8 @@ def _listening(host: str, port: int) -> Any:
     try:
         listener = socket.create_server((host, port), family=family, backlog=1024)
     except (OSError, OverflowError, UnicodeError) as error:
-        text = getattr(error, "strerror", None) or str(error)
+        number = getattr(error, "errno", None)
+        text = os.strerror(number) if number and number > 0 else str(error)
         raise CallError(f"cannot listen on {host}, port {port}: {text}. Choose others: --host, --port") from error
     with listener:
         yield listener
