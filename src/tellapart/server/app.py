@@ -172,8 +172,9 @@ async def _answered(request: Request, answers: Sequence[asyncio.Future[Predictio
                 raise ClientDisconnect if gone.done() else _too_late(limit_s)
         return [answer.result() for answer in answers]
     finally:
-        for task in (gone, *answers):
-            task.cancel()
+        gone.cancel()
+        for answer in answers:
+            answer.cancel()
 
 
 def _too_late(limit_s: float) -> Refusal:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGOYNm0aAAMWAYoh6C0bAAAAAElFTkSuQmCC"  # a PNG of 1 × 1 px
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGM4sUADAAPEAZHWDX0gAAAAAElFTkSuQmCC"  # a PNG of 1 × 1 px
 
 
 class Options(BaseModel):
