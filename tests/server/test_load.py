@@ -58,6 +58,7 @@ def test_overload_is_refused_at_once(start: Start, run_folder: Path) -> None:
         assert server.predict(picture).status == 200
 
 
+@pytest.mark.slow
 def test_what_no_one_waits_for_is_dropped(start: Start, run_folder: Path) -> None:
     body, kind = multipart([("a.png", large_png())] * 3)
     with start(run_folder) as server:
@@ -181,6 +182,7 @@ def models(run_folder: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_models_are_replaced_under_load(start: Start, models: Path, contents: list[bytes]) -> None:
     versions = [sha256_of(models / name / "model.onnx")[:12] for name in ("first", "second")]
     with start(models) as server, asking(server, contents[0]) as answers:
@@ -202,6 +204,7 @@ def test_models_are_replaced_under_load(start: Start, models: Path, contents: li
     assert len(kept) == 1  # the link is not tried again and again
 
 
+@pytest.mark.slow
 def test_a_link_that_leads_elsewhere_is_followed_unasked(start: Start, models: Path, contents: list[bytes]) -> None:
     second = sha256_of(models / "second" / "model.onnx")[:12]
     with start(f"shapes={models / 'current'}") as server:

@@ -52,8 +52,8 @@ def page(browser: Any, prefixed: Server) -> Iterator[Any]:
     problems: list[str] = []
     opened.on("console", lambda message: problems.append(message.text) if message.type in ("error", "warning") else None)
     opened.on("pageerror", lambda error: problems.append(str(error)))
-    opened.on("request", lambda request: _note_foreign(request.url, prefixed.url, problems))
-    opened.goto(f"{prefixed.url}/coins/")
+    opened.on("request", lambda request: _note_foreign(request.url, f"{prefixed.url}/", problems))
+    opened.goto(f"{prefixed.url}/")
     opened.locator("#classes:not(:empty)").wait_for()
     yield opened
     opened.close()
@@ -142,7 +142,7 @@ def test_the_keyboard_reaches_everything(page: Any, pictures: list[str]) -> None
 @pytest.mark.parametrize("width_px", [320, 390, 1280])
 def test_the_page_fits_its_screen(browser: Any, prefixed: Server, pictures: list[str], width_px: int, scheme: str) -> None:
     opened = browser.new_page(viewport={"width": width_px, "height": 800}, color_scheme=scheme)
-    opened.goto(f"{prefixed.url}/")
+    opened.goto(f"http://127.0.0.1:{prefixed.port}/")
     opened.set_input_files("#files", pictures[:3])
     answered(opened, 3)
     assert opened.evaluate("document.documentElement.scrollWidth") <= width_px

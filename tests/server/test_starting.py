@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -36,9 +38,8 @@ def test_a_folder_without_a_bundle_is_1(tellapart, tmp_path: Path) -> None:
 def test_a_dead_link_is_2(tellapart, tmp_path: Path) -> None:
     (tmp_path / "current").symlink_to("gone")
     done = tellapart("serve", tmp_path, "--port", "0")
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert "current" in done.stderr or "gone" in done.stderr
+    assert done.returncode == 2
+    assert f"no such run or bundle: {tmp_path / 'gone'}" in done.stderr
 
 
 def test_a_taken_port_is_2(tellapart, run_folder: Path) -> None:
@@ -46,10 +47,7 @@ def test_a_taken_port_is_2(tellapart, run_folder: Path) -> None:
         port = taken.getsockname()[1]
         done = tellapart("serve", run_folder, "--port", str(port))
     assert done.returncode == 2
-    assert (
-        done.stderr
-        == f"tellapart: cannot listen on 127.0.0.1, port {port}: Address already in use. Choose others: --host, --port\n"
-    )
+    assert f"cannot listen on 127.0.0.1, port {port}: Address already in use. Choose others: --host, --port" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -60,7 +58,7 @@ def test_a_taken_port_is_2(tellapart, run_folder: Path) -> None:
         (["{run}", "--host", "no such host"], "cannot listen on no such host"),
         (["{run}", "--max-pictures", "300"], "--max-pictures 300 is more than --queue 256"),
         (["{run}", "--api-keys", "absent"], "cannot read the keys in absent"),
-        (["{run}", "--port", "70000"], "70000 is not in the range"),
+        (["{run}", "--port", "70000"], "Invalid value for '--port'"),
         ([], "Missing argument"),
     ],
 )
@@ -80,8 +78,6 @@ def test_a_wrong_file_of_keys_is_2(tellapart, run_folder: Path, tmp_path: Path, 
 
 def test_without_its_extra_it_names_it(tellapart, run_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "fastapi.py").write_text("raise ImportError\n")
-    import os
-
     path = os.pathsep.join([str(tmp_path), *sys.path])
     done = tellapart("serve", run_folder, env={"PYTHONPATH": path})
     assert done.returncode == 1
@@ -100,6 +96,7 @@ def test_several_models_each_under_its_name(start: Start, run_folder: Path, tmp_
 def test_behind_a_prefix(start: Start, run_folder: Path, contents: list[bytes]) -> None:
     """Whether the proxy takes the prefix away or not."""
     with start(run_folder, "--root-path", "coins/") as server:
+        assert server.url == f"http://127.0.0.1:{server.port}/coins"
         for prefix in ("", "/coins"):
             assert server.ask("GET", f"{prefix}/").status == 200
             assert server.ask("GET", f"{prefix}/page.js").status == 200
@@ -109,8 +106,6 @@ def test_behind_a_prefix(start: Start, run_folder: Path, contents: list[bytes]) 
 
 
 def test_it_says_where_it_is(command: list[str], run_folder: Path) -> None:
-    import subprocess
-
     with subprocess.Popen(
         [*command, "serve", str(run_folder), "--port", "0", "--host", "0.0.0.0"],
         stdout=subprocess.PIPE,

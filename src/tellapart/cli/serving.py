@@ -32,7 +32,7 @@ def serve(
     rate: Annotated[
         float, typer.Option("--rate", min=0.0, metavar="N", help="Requests a second of one key (or address). [default: any]")
     ] = 0.0,
-    max_body: Annotated[int, typer.Option("--max-body", min=1, metavar="MIB", help="Of one request.")] = 32,
+    max_body: Annotated[int, typer.Option("--max-body", min=1, max=256, metavar="MIB", help="Of one request.")] = 32,
     max_pictures: Annotated[int, typer.Option("--max-pictures", min=1, help="Of one request.")] = 64,
     queue: Annotated[
         int, typer.Option("--queue", min=1, help="Pictures of all requests at a time; more are refused (429).")
@@ -51,7 +51,7 @@ def serve(
 
     def tell(url: str, models: Models) -> None:
         names = [one.name for one in models]
-        print(json.dumps({"url": url, "models": names}) if as_json else f"{', '.join(names)}: {url}{root_path}", flush=True)
+        print(json.dumps({"url": url, "models": names}) if as_json else f"{', '.join(names)}: {url}", flush=True)
         if host not in LOOPBACK and api_keys is None:
             print("whoever reaches this machine may ask; --api-keys FILE lets in only whom you know", file=sys.stderr)
 

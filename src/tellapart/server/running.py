@@ -47,10 +47,11 @@ def serve(
     places = named_places(words)
     keys = Keys.read(keys_file) if keys_file else None
     _raise_file_limit()
+    prefix = _prefix(root_path)
     with _listening(host, port) as listener:
         metrics = Metrics()
         service = Service(Models(places, metrics), metrics, limits, keys)
-        app = Guard(make_app(service), service, root_path=_prefix(root_path))
+        app = Guard(make_app(service), service, root_path=prefix)
         config = uvicorn.Config(
             app,
             http=guarded_protocol(limits),
@@ -63,7 +64,7 @@ def serve(
             timeout_graceful_shutdown=round(limits.drain_s),
         )
         take_over_logging()
-        on_ready(_url(listener), service.models)
+        on_ready(_url(listener) + prefix, service.models)
         asyncio.run(_run(_Server(config), service, listener, keys_file))
         log("stopped")
 
