@@ -68,3 +68,6 @@ def test_each_key_has_its_rate(start: Start, run_folder: Path, tmp_path: Path, c
         assert (reply.status, reply.json["error"]["kind"]) == (429, "rate")
         assert 90 <= int(reply.headers["retry-after"]) <= 100
         assert server.predict(contents[0], x_api_key="pohs").status == 200
+        told = server.ask("GET", "/metrics", x_api_key="pohs").body
+        assert b'tellapart_requests_total{route="/v1/predict",status="429"} 1' in told
+        assert b'tellapart_refusals_total{kind="rate"} 1' in told

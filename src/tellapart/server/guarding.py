@@ -23,6 +23,7 @@ REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 # Open without a key: what tells nothing of the models.
 OPEN_PATHS = ("/", "/health", "/ready", "/openapi.json", "/page.css", "/page.js")
 PREDICT = "/v1/predict"
+ROUTES = (*OPEN_PATHS, PREDICT, "/v1/models", "/metrics")
 LINGER_S = 1.0  # to a client that still sends when it is refused: closed at once, it might not see the answer
 SECURITY = {
     "content-security-policy": (
@@ -81,12 +82,12 @@ class Guard:
             raise Refusal(429, "rate", "this caller asks more often than is allowed", retry_after_s=ceil(wait_s))
 
     def _note(self, scope: Scope, exchange: _Exchange) -> None:
-        seconds = time.monotonic() - exchange.since
-        route = getattr(scope.get("route"), "path", "other")  # names of our own: a stranger must not fill the metrics
+        path, seconds = route_path(scope), (exchange.answered_at or time.monotonic()) - exchange.since
+        route = path if path in ROUTES else "other"  # a stranger must not fill the metrics
         status = exchange.status or 499  # the client left before there was an answer
         metrics = self._service.metrics
         metrics.requests.add(route=route, status=str(status))
-        if route == PREDICT:
+        if "pictures" in exchange.facts:
             metrics.request_seconds.observe(seconds)
         if kind := exchange.facts.get("refusal"):
             metrics.refusals.add(kind=str(kind))
@@ -108,6 +109,7 @@ class _Exchange:
         self.id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         self.facts: dict[str, object] = {}  # for the log
         self.status: int | None = None
+        self.answered_at: float | None = None
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -116,7 +118,7 @@ class _Exchange:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            self.status, self.answered_at = message["status"], time.monotonic()
             headers = MutableHeaders(scope=message)
             headers["x-request-id"] = self.id
             for name, value in SECURITY.items():

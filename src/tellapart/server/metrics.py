@@ -76,7 +76,7 @@ class Metrics:
         self.refusals = Counter("tellapart_refusals_total", "Requests refused, by the kind of reason.")
         self.pictures = Counter("tellapart_pictures_total", "Pictures by outcome.")
         self.loads = Counter("tellapart_model_loads_total", "Models loaded, by name and outcome.")
-        self.request_seconds = Histogram("tellapart_request_seconds", "From a prediction's request to its answer.", LATENCY_S)
+        self.request_seconds = Histogram("tellapart_request_seconds", "From a request to the answer to its pictures.", LATENCY_S)
         self.batch_pictures = Histogram("tellapart_batch_pictures", "Pictures computed together.", BATCH_PICTURES)
         self._gauges: list[Gauge] = []
 

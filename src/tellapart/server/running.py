@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,7 @@ def _reload_keys(service: Service, keys_file: Path) -> None:
 
 
 @contextmanager
-def _listening(host: str, port: int) -> Any:
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
     """A socket that listens already: who comes while the models are loaded waits."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
