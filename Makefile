@@ -49,7 +49,7 @@ docs: $(FULL)  ## write docs/commands.md anew from the commands' own help
 
 lock: $(UV)  ## pin the requirements anew; UPGRADE=--upgrade takes the newest
 	$(LOCK) --group installer -o requirements/uv.txt
-	$(LOCK) pyproject.toml --extra train --extra heif --extra dev --group build -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra train --extra heif --extra serve --extra dev --group build -o requirements/dev.txt
 	$(LOCK) pyproject.toml --group build --constraints requirements/dev.txt -o requirements/demo.txt
 
 clean:  ## remove what builds, tests and tools left behind (.venv stays: rm -r .venv)

@@ -20,6 +20,7 @@ from PIL import Image, features
 
 from tellapart.errors import PictureError
 from tellapart.images import PICTURE_SUFFIXES, open_picture
+from tellapart.images.decoding import picture_size
 
 ORIENTATION_TAG = 0x0112
 WHITE, RED, BLUE = (255, 255, 255), (200, 40, 30), (20, 60, 210)
@@ -423,6 +424,24 @@ def test_a_bomb_is_refused_without_being_decoded(name: str) -> None:
     assert error.kind == "too_large"
     assert any(text in str(error) for text in ("more than 89 megapixels; refused unread", "at most 89 million are decoded"))
     assert peak_bytes < 2**20 + len(content)
+    with pytest.raises(PictureError) as caught:
+        picture_size(content)
+    assert str(caught.value) == str(error)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP"])
+def test_the_size_is_told_by_the_header_alone(kind: str) -> None:
+    content = encoded(Image.new("RGB", (70, 50)), kind)
+    assert picture_size(content[: len(content) - 20]) == (70, 50)
+
+
+def test_a_jpeg_of_very_many_scans_is_refused() -> None:
+    """Each may go over all pixels: a file of a megabyte can take minutes."""
+    content = encoded(Image.new("RGB", (70, 50)), "JPEG", progressive=True)
+    assert 1 < content.count(b"\xff\xda") < 20
+    open_picture(content)
+    with pytest.raises(PictureError, match=r"a JPEG of 80,\d{3} scans; at most 500 are decoded"):
+        open_picture(content + b"\xff\xda" * 80_000)
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +42,40 @@ def test_outputs_come_in_order_and_stay_as_they_are(model: Path, library: str) -
     alone = [next(iter(runtime.stream([batch])))["embedding"] for batch in given]
     together = [outputs["embedding"] for outputs in runtime.stream(given)]
     assert all(np.array_equal(one, other) for one, other in zip(alone, together, strict=True))
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_threads_share_a_runtime(model: Path, library: str) -> None:
+    """Each as the server runs it, a batch a stream."""
+    runtime, given = load_runtime(model, library=library), batches(40)
+    alone = [outputs["embedding"] for outputs in runtime.stream(given)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda batch: list(runtime.stream([batch]))[0]["embedding"], given))  # noqa: RUF015
+    assert all(np.array_equal(one, other) for one, other in zip(alone, together, strict=True))
+
+
+def test_a_runtime_let_go_by_another_thread_leaves_signals_alone(model: Path) -> None:
+    """OpenVINO's plugin gives the thread that made it a stack for signals, where the processor has AMX."""
+    code = f"""
+import gc, os, signal, threading
+from pathlib import Path
+import numpy as np
+from tellapart.inference.runtimes import BATCH, load_runtime
+signal.signal(signal.SIGTERM, lambda *_: print("heard"))
+held = [load_runtime(Path({str(model)!r}), library="openvino")]
+list(held[0].stream([np.zeros((BATCH, 96, 96, 3), np.uint8)]))
+def let_go():
+    held.clear()
+    gc.collect()
+    import tellapart.memory
+    tellapart.memory.give_back()
+thread = threading.Thread(target=let_go)
+thread.start()
+thread.join()
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr
 
 
 @pytest.mark.parametrize("library", LIBRARIES)

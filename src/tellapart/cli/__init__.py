@@ -2,6 +2,6 @@
 
 from tellapart.cli.app import app
 
-from tellapart.cli import drawing, collecting, checking, cleaning, training, tuning, comparing, using  # isort: skip
+from tellapart.cli import drawing, collecting, checking, cleaning, training, tuning, comparing, using, serving  # isort: skip
 
-__all__ = ["app", "checking", "cleaning", "collecting", "comparing", "drawing", "training", "tuning", "using"]
+__all__ = ["app", "checking", "cleaning", "collecting", "comparing", "drawing", "serving", "training", "tuning", "using"]

@@ -6,6 +6,8 @@ import math
 import os
 import stat
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from io import BytesIO
@@ -16,7 +18,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from tellapart.errors import MissingExtraError, PictureError
 from tellapart.images import containers, jpegs
-from tellapart.images.limits import MAX_BYTES, MAX_CHANNELS, MAX_PIXELS, RGB_CHANNELS
+from tellapart.images.limits import MAX_BYTES, MAX_CHANNELS, MAX_PIXELS, MAX_SCANS, RGB_CHANNELS
 
 DECODER = 2  # raise it whenever a picture is opened or fitted to other pixels; what was computed from the older is not taken
 # Formats are an allow-list: Pillow also opens some that start programs (EPS) or are no pictures of things.
@@ -85,11 +87,21 @@ def shown_channels(n_channels: int) -> str:
     return f"{some}, of {n_channels} channels"
 
 
+def picture_size(content: bytes) -> tuple[int, int]:
+    """Width and height in px as stored, from the header of a file alone. Raises PictureError, also for a picture too large."""
+    if frame := jpegs.plain_frame(content):
+        return frame.width, frame.height
+    with _picture_errors(), _identify(content) as image:
+        _refuse_bomb(image)
+        return image.size
+
+
 def _opened(source: Source, mode: str, min_side_px: int | None) -> Opened:
     content = source if isinstance(source, bytes | np.ndarray) else _read(source)
     if isinstance(content, np.ndarray):
         opened = _opened_array(content)
     else:
+        _refuse_many_scans(content)
         opened = _opened_plain(content, mode, min_side_px) or _opened_file(content, min_side_px)
     return opened if opened.image.mode == mode else replace(opened, image=opened.image.convert(mode))
 
@@ -103,22 +115,26 @@ def _opened_plain(content: bytes, mode: str, min_side_px: int | None) -> Opened 
 
 def _opened_file(content: bytes, min_side_px: int | None) -> Opened:
     """A picture file of any format, in RGB. Raises PictureError."""
-    if not content:
-        raise PictureError("empty", "the file is empty (0 bytes)")
+    with _picture_errors(), _identify(content) as image:
+        _refuse_bomb(image)
+        size, mode, format_name = image.size, image.mode, image.format or ""
+        if format_name == "TIFF" and (channels := _tiff_channels(image)) is not None:
+            return _opened_channels(channels, len(content), format_name)
+        if min_side_px is not None:
+            image.draft(None, (min_side_px, min_side_px))
+        image.load()
+        camera, orientation = _exif(image)
+        upright = ImageOps.exif_transpose(image) if orientation in TURNED else image
+        return Opened(
+            _to_rgb(upright), size[::-1] if orientation in TURNED[3:] else size, len(content), format_name, mode, camera
+        )
+
+
+@contextmanager
+def _picture_errors() -> Iterator[None]:
+    """Whatever opening or decoding raises, as a PictureError."""
     try:
-        with _identify(content) as image:
-            _refuse_bomb(image)
-            size, mode, format_name = image.size, image.mode, image.format or ""
-            if format_name == "TIFF" and (channels := _tiff_channels(image)) is not None:
-                return _opened_channels(channels, len(content), format_name)
-            if min_side_px is not None:
-                image.draft(None, (min_side_px, min_side_px))
-            image.load()
-            camera, orientation = _exif(image)
-            upright = ImageOps.exif_transpose(image) if orientation in TURNED else image
-            return Opened(
-                _to_rgb(upright), size[::-1] if orientation in TURNED[3:] else size, len(content), format_name, mode, camera
-            )
+        yield
     except PictureError:
         raise
     except Image.DecompressionBombError as error:
@@ -203,6 +219,8 @@ def _read_open(descriptor: int) -> bytes:
 
 
 def _identify(content: bytes) -> Image.Image:
+    if not content:
+        raise PictureError("empty", "the file is empty (0 bytes)")
     try:
         return Image.open(BytesIO(content), formats=_known_formats())
     except UnidentifiedImageError as error:
@@ -253,6 +271,12 @@ def _refuse_bomb(image: Image.Image) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise PictureError("too_large", f"{width} x {height} pixels; at most {MAX_PIXELS / 1e6:.0f} million are decoded")
+
+
+def _refuse_many_scans(content: bytes) -> None:
+    """Each scan of a progressive JPEG goes over all of the picture, so that a small file can take minutes."""
+    if content.startswith(jpegs.START) and (n_scans := content.count(b"\xff\xda")) > MAX_SCANS:
+        raise PictureError("too_many_scans", f"a JPEG of {n_scans:,} scans; at most {MAX_SCANS} are decoded")
 
 
 def _exif(image: Image.Image) -> tuple[str, int]:

@@ -7,3 +7,4 @@ MAX_PIXELS = 89_478_485  # Pillow's own bomb limit: a quarter of a gigabyte of R
 RGB_CHANNELS = 3
 MAX_CHANNELS = 256  # of one picture; a guess: imaging spectrometers in orbit have some 240
 MAX_BYTES = 512 * 2**20  # a guess: no camera writes larger pictures below MAX_PIXELS
+MAX_SCANS = 500  # of a JPEG; encoders write about 10, and libjpeg-turbo's own fuzzers stop at 500

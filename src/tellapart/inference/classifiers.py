@@ -115,7 +115,7 @@ class Classifier:
                 yield source
 
         for result in run_pictures(runtime, noted(), self.manifest.fit):
-            yield self._prediction(names.pop(0), result)
+            yield self.prediction_of(names.pop(0), result)
 
     def views(self, tta: bool | Sequence[str]) -> tuple[str, ...]:
         """The views that predictions with this `tta` are the mean of: of True as it is and mirrored, but as it is alone where
@@ -128,7 +128,8 @@ class Classifier:
         for result in run_pictures(self.runtime, pictures, self.manifest.fit):
             yield result.error or result.outputs["embedding"]
 
-    def _prediction(self, path: str, result: Result) -> Prediction:
+    def prediction_of(self, path: str, result: Result) -> Prediction:
+        """What the network's answer to a picture means; `path` is the prediction's."""
         if result.error:
             return Prediction(path, error=str(result.error))
         probabilities = dict(zip(self.classes, result.outputs["probabilities"].tolist(), strict=True))

@@ -8,11 +8,10 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from glob import glob
 from importlib.metadata import version
 from importlib.util import find_spec
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -99,12 +98,11 @@ class OpenVino:
     """OpenVINO on the CPU, in bf16 where the processor multiplies it; two streams keep two cores busy."""
 
     def __init__(self, model: bytes) -> None:
-        import openvino
-
-        self.core = openvino.Core()
+        self.core = _openvino_core()
         self.has_bf16 = "BF16" in self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.graph = self.core.read_model(model)
         self.graph.reshape({port.any_name: [BATCH, *list(port.partial_shape)[1:]] for port in self.graph.inputs})
+        self._spare = deque[Any]()  # requests that are not running: a server computes many short streams, in several threads
 
     @cached_property
     def compiled(self) -> openvino.CompiledModel:
@@ -133,32 +131,47 @@ class OpenVino:
         return f"OpenVINO {version('openvino')} {self.precision}"
 
     def stream(self, batches: Iterable[np.ndarray]) -> Iterator[Outputs]:
-        batches = iter(batches)
-        if (first := next(batches, None)) is None:
-            return
-        n_requests = int(self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")) + 1  # one waits, its input ready
-        idle = deque(self.compiled.create_infer_request() for _ in range(n_requests))
         running = deque[Any]()
         try:
-            for batch in chain([first], batches):
-                request = idle.popleft()
+            for batch in batches:
+                request = self._request()
                 request.start_async({"pixels": batch}, share_inputs=False)
                 running.append(request)
-                if not idle:
+                if len(running) == self._n_requests:
                     yield self._result(running[0])
-                    idle.append(running.popleft())
+                    self._spare.append(running.popleft())
             while running:
                 yield self._result(running[0])
-                running.popleft()
+                self._spare.append(running.popleft())
         finally:
             for request in running:  # the caller stopped early: nothing may still write when it goes on
                 request.cancel()
+
+    def _request(self) -> openvino.InferRequest:
+        try:
+            return self._spare.pop()
+        except IndexError:
+            return self.compiled.create_infer_request()
+
+    @cached_property
+    def _n_requests(self) -> int:
+        return int(self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")) + 1  # one waits, its input ready
 
     def _result(self, request: openvino.InferRequest) -> Outputs:
         request.wait()
         # Named by the graph as it was read: compiling may give an output the name of a node that it folded into it.
         ports = zip(self.graph.outputs, self.compiled.outputs, strict=True)
         return {port.any_name: request.get_tensor(compiled).data.copy() for port, compiled in ports}
+
+
+@cache
+def _openvino_core() -> openvino.Core:
+    """The one of this process. Its CPU plugin gives the thread that first asks it a stack for signals, for those with AMX; let go
+    of by another thread, it would leave that one with freed memory, and the next signal would end the process.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 class OnnxRuntime:

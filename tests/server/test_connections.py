@@ -1,0 +1,86 @@
+"""Connections that wait, with limits small enough to be seen."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import uvicorn
+
+from tellapart.server.connections import guarded_protocol
+from tellapart.server.limits import Limits
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Connect = Callable[[], Awaitable[Streams]]
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+async def answer(scope: Any, receive: Any, send: Any) -> None:
+    """An app that says ok to everything."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+def with_server(limits: Limits, use: Callable[[Connect], Awaitable[None]]) -> None:
+    """Run `use` against a real server with these limits."""
+
+    async def run() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            config = uvicorn.Config(answer, http=guarded_protocol(limits), lifespan="off", ws="none", log_config=None)
+            server = uvicorn.Server(config)
+            serving = asyncio.create_task(server._serve([listener]))
+            try:
+                async with asyncio.timeout(30):
+                    await use(lambda: asyncio.open_connection(*listener.getsockname()))
+            finally:
+                server.should_exit = True
+                await serving
+
+    asyncio.run(run())
+
+
+async def is_closed(streams: Streams) -> bool:
+    """Whether the other side closes the connection, for which this waits."""
+    with suppress(ConnectionResetError):
+        return await streams[0].read(1) == b""
+    return True
+
+
+async def asked(streams: Streams) -> bytes:
+    streams[1].write(GET)
+    return await streams[0].readuntil(b"ok")
+
+
+def test_headers_have_their_time() -> None:
+    async def use(connect: Connect) -> None:
+        silent, slow = await connect(), await connect()
+        slow[1].write(GET[:10])
+        assert await is_closed(silent)
+        assert await is_closed(slow)
+        kept = await connect()
+        assert (await asked(kept)).startswith(b"HTTP/1.1 200")
+        assert (await asked(kept)).startswith(b"HTTP/1.1 200")  # a connection is not closed for having been used
+        kept[1].write(GET[:10])
+        assert await is_closed(kept)
+        for streams in (silent, slow, kept):
+            streams[1].close()
+
+    with_server(Limits(headers_s=0.2), use)
+
+
+def test_of_too_many_the_longest_waiting_goes() -> None:
+    async def use(connect: Connect) -> None:
+        busy = await connect()
+        await asked(busy)
+        waiting = [await connect() for _ in range(5)]
+        assert await is_closed(busy)  # idle since its answer
+        assert await is_closed(waiting[0])
+        new = await connect()
+        assert (await asked(new)).startswith(b"HTTP/1.1 200")
+        for streams in (busy, new, *waiting):
+            streams[1].close()
+
+    with_server(Limits(connections=4), use)
