@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tellapart.images.samples import Sample
+from tellapart.inference.manifests import FORMAT
 
 SIZE = ("--size", "96")
 
@@ -50,7 +51,7 @@ def rewrite(path: Path, **fields: Any) -> None:
         (lambda run: flip(run / "bundle" / "model.onnx"), "model.onnx is damaged: its SHA-256 is not the manifest's"),
         (lambda run: (run / "bundle" / "head.safetensors").unlink(), "'head.safetensors' is missing"),
         (lambda run: (run / "bundle" / "manifest.json").write_text("{"), "manifest.json is damaged (not JSON"),
-        (lambda run: rewrite(run / "bundle" / "manifest.json", format=2), "pip install -U tellapart"),
+        (lambda run: rewrite(run / "bundle" / "manifest.json", format=FORMAT + 1), "pip install -U tellapart"),
         (lambda run: rewrite(run / "run.json", state="unfinished"), "is unfinished. Go on with it: tellapart train --resume"),
         (lambda run: shutil.rmtree(run / "bundle"), "there is no manifest.json in it"),
     ],

@@ -79,7 +79,7 @@ def test_predict_prints_a_line_a_picture(tellapart, run_folder: Path, clean_samp
     )
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0
-    assert [list(row) for row in rows] == [["path", "label", "probability", "probabilities", "unknown", "error"]] * 26
+    assert [list(row) for row in rows] == [["path", "label", "probability", "probabilities", "unknown", "error", "labels"]] * 26
     squares, triangles = (sorted(str(path) for path in (root / name).iterdir()) for name in ("square", "triangle"))
     assert [row["path"] for row in rows] == [*squares, *triangles, str(file), str(tmp_path / "absent.jpg")]
     assert rows[-1]["error"] == "cannot be read: No such file or directory"

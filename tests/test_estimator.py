@@ -109,7 +109,10 @@ def test_a_column_of_labels_is_a_list_of_labels(fitted: ImageClassifier, picture
 @pytest.mark.parametrize(
     ("y", "text"),
     [
-        (np.eye(3), r"y has the shape \(3, 3\); give one label a picture, \(N,\). One-hot rows: y\.argmax\(1\)"),
+        (
+            np.eye(3),
+            r"y has the shape \(3, 3\); give one label a picture, \(N,\); several a picture are learned from tables, by tellapart\.train\. One-hot rows: y\.argmax\(1\)",
+        ),
         (np.array("a"), r"y has the shape \(\)"),
         (["owl"] * 3, r"y holds one class, 'owl'; telling apart needs at least 2\. Add pictures of another class\."),
         ([7, 7, 7], r"y holds one class, 7; telling apart"),

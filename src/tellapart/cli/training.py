@@ -141,8 +141,14 @@ def train(
         raise CallError(
             "--preview, --find-lr and --summary train nothing: give one of them, no --track, and with a summary no --out"
         )
-    if is_rehearsal or "," in (arch or ""):
-        refuse_several("what trains nothing" if is_rehearsal else "comparing backbones (--arch a,b)")
+    asked = {
+        "--preview": preview,
+        "--find-lr": find_lr,
+        "--summary": summary,
+        "comparing backbones (--arch a,b)": "," in (arch or ""),
+    }
+    for name in (name for name, is_asked in asked.items() if is_asked):
+        refuse_several(name)
     with bars() as progress:
         if preview:
             print(rehearsals.write_preview(data, recipe, choices, out, progress=progress))

@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,8 @@ def serve(
             timeout_graceful_shutdown=round(limits.drain_s),
         )
         take_over_logging()
-        on_ready(_url(listener) + prefix, service.models)
-        asyncio.run(_run(_Server(config), service, listener, keys_file))
+        ready = partial(on_ready, _url(listener) + prefix, service.models)
+        asyncio.run(_run(_Server(config), service, listener, keys_file, ready))
         log("stopped")
 
 
@@ -82,12 +83,15 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-async def _run(server: _Server, service: Service, listener: socket.socket, keys_file: Path | None) -> None:
+async def _run(
+    server: _Server, service: Service, listener: socket.socket, keys_file: Path | None, ready: Callable[[], None]
+) -> None:
     loop = asyncio.get_running_loop()
     stop, again = asyncio.Event(), asyncio.Event()
     heard = {signal.SIGTERM: stop, signal.SIGINT: stop} | ({signal.SIGHUP: again} if hasattr(signal, "SIGHUP") else {})
     for number, event in heard.items():  # not loop.add_signal_handler, which Windows lacks
         signal.signal(number, lambda *_, event=event: loop.call_soon_threadsafe(event.set))
+    ready()  # only now: whoever reads of it may send a signal
     tasks = [asyncio.create_task(_stop_when(stop, server, service)), asyncio.create_task(_reload_when(again, service, keys_file))]
     try:
         await server.serve([listener])
