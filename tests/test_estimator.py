@@ -111,7 +111,8 @@ def test_a_column_of_labels_is_a_list_of_labels(fitted: ImageClassifier, picture
     [
         (
             np.eye(3),
-            r"y has the shape \(3, 3\); give one label a picture, \(N,\); several a picture are learned from tables, by tellapart\.train\. One-hot rows: y\.argmax\(1\)",
+            r"y has the shape \(3, 3\); give one label a picture, \(N,\); several a picture are learned from tables, "
+            r"by tellapart\.train\. One-hot rows: y\.argmax\(1\)",
         ),
         (np.array("a"), r"y has the shape \(\)"),
         (["owl"] * 3, r"y holds one class, 'owl'; telling apart needs at least 2\. Add pictures of another class\."),

@@ -141,12 +141,8 @@ def train(
         raise CallError(
             "--preview, --find-lr and --summary train nothing: give one of them, no --track, and with a summary no --out"
         )
-    asked = {
-        "--preview": preview,
-        "--find-lr": find_lr,
-        "--summary": summary,
-        "comparing backbones (--arch a,b)": "," in (arch or ""),
-    }
+    several_archs = "," in (arch or "")
+    asked = {"--preview": preview, "--find-lr": find_lr, "--summary": summary, "comparing backbones (--arch a,b)": several_archs}
     for name in (name for name, is_asked in asked.items() if is_asked):
         refuse_several(name)
     with bars() as progress:
@@ -161,7 +157,7 @@ def train(
             network = rehearsals.summarize_network(data, recipe, choices, progress=progress)
             print(json.dumps(network.to_json()) if as_json else network.text())
             return
-        if "," in (arch or ""):
+        if several_archs:
             found = rehearsals.compare_backbones(data, recipe, choices, progress=progress)
             print(found.text(), file=sys.stderr)
             recipe = replace(recipe, arch=found.best.arch)
