@@ -23,7 +23,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 ROOMS = (
     "errors", "launch", "words", "memory", "progress", "files", "images", "pages", "data", "sources", "downloads", "inference",
     "checks", "training", "evaluation", "grouping", "runs", "checking", "cleaning", "predictions", "evaluations", "comparing",
-    "shootouts", "rehearsals", "tuning", "exports", "estimator", "demo", "server", "bars", "cli", "__main__",
+    "shootouts", "rehearsals", "tuning", "exports", "server", "estimator", "demo", "bars", "cli", "__main__",
 )  # fmt: skip
 HEAVY = {"torch", "torchvision", "timm", "sklearn", "pandas", "scipy", "matplotlib"}
 ON_DEMAND = (
