@@ -54,7 +54,6 @@ RANGES = {
     "mixup": (0, 10),
     "cutmix": (0, 10),
     "erasing": (0, 1),
-    "mixstyle": (0, 10),
     "views": (1, 64),
     "seed": (0, 2**32 - 1),
 }
@@ -109,7 +108,6 @@ class Recipe:
     mixup: float = 0.0  # Beta(a, a) of mixed pairs of pictures; 0: none
     cutmix: float = 0.0  # the same, of a rectangle of one in the other
     erasing: float = 0.0  # part of the pictures in which a rectangle is erased
-    mixstyle: float | None = None  # Beta(a, a) of activations' levels mixed between pictures; None: 0.1; 0: none; of a tail alone
     views: int | None = None  # varied views kept of each picture for a tail; None: 8, or as many as 4 GB of disk hold
 
     seed: int = 0  # of the split, the folds and all else that is drawn

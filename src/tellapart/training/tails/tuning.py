@@ -21,7 +21,6 @@ from tellapart.training.augment.augmenters import augmenter
 from tellapart.training.augment.policies import POLICIES, Policy
 from tellapart.training.head import Head, fit_temperature, scores
 from tellapart.training.loop.devices import cpu_has_bfloat16
-from tellapart.training.loop.examples import Examples
 from tellapart.training.loop.lessons import Lesson
 from tellapart.training.loop.logs import Epoch, ignored
 from tellapart.training.loop.planning import Plan
@@ -34,7 +33,6 @@ from tellapart.training.tails.activations import HeldActivations, VariedActivati
 from tellapart.training.tails.exporting import export_tail
 from tellapart.training.tails.networks import Tail
 from tellapart.training.tails.stems import Stem, lite0_weights
-from tellapart.training.tails.styles import MixedStyles
 from tellapart.training.tails.turning import suited_policy
 from tellapart.training.trainer import N_WITNESSES, UNKNOWN_QUANTILE, Fitted, class_centres
 from tellapart.training.tuned import Tuned
@@ -44,7 +42,6 @@ BOUNDARY = 5  # stages that stay frozen; docs/tails.md
 BATCH = 32
 HEAD_LR = 5e-3  # no sweep: it would find the rate of the head, which begins with zeros, not of the body; docs/tails.md
 EMA = 0.98  # of the weights, unless the recipe says otherwise: a mean of some 50 steps; a guess
-MIXSTYLE = 0.1  # alpha, unless the recipe says otherwise; the paper's, docs/tails.md
 DEFAULT_EPOCHS = 10  # where neither epochs nor a budget are given; a guess
 DEFAULT_VIEWS = 8  # docs/tails.md
 MOST_EPOCHS = 60  # that a budget may be filled with; a guess
@@ -154,14 +151,14 @@ def _ordered(order: Order, progress: Progress) -> Work:
     stem = Stem(weights, side_px=fit.side_px, boundary=boundary)
     training = decode(order.training, wider(fit), classes, n_channels=3, progress=progress)
     held = decode(order.held, fit, classes, n_channels=3)
-    examples = _examples(
+    varied = _varied(
         TrainingPixels(training, recipe, augmenter(recipe, policy=order.policy), picture_weights(training.table, recipe.balance)),
         stem,
         side_px=fit.side_px,
     )
     lesson = Lesson(
         tail,
-        examples,
+        varied,
         HeldActivations(HeldPixels(held), stem),
         recipe,
         part="tail",
@@ -174,14 +171,13 @@ def _ordered(order: Order, progress: Progress) -> Work:
     return Work(lesson, tail, weights, training, held)
 
 
-def _examples(pixels: TrainingPixels, stem: Stem, *, side_px: int) -> Examples:
+def _varied(pixels: TrainingPixels, stem: Stem, *, side_px: int) -> VariedActivations:
     """The activations of varied views, as many of them kept as the first of several processes has room for."""
     recipe = pixels.recipe
     n_views = affordable_views(recipe.views or DEFAULT_VIEWS, n=pixels.n, view_bytes=stem.view_bytes)
     wait_for_all()
     n_views = round(of_first(n_views, torch.device("cpu")))
-    varied = VariedActivations(pixels, stem, side_px=side_px, n_views=n_views)
-    return MixedStyles(varied, alpha=recipe.mixstyle, seed=recipe.seed) if recipe.mixstyle else varied
+    return VariedActivations(pixels, stem, side_px=side_px, n_views=n_views)
 
 
 def refuse_other_backbone(recipe: Recipe) -> None:
@@ -201,8 +197,7 @@ def tail_settings(recipe: Recipe) -> Recipe:
     """The recipe with what is left open chosen for a tail."""
     # On matrix products alone bfloat16 is twice as fast where the processor has it; convolutions would be slower in it.
     precision = "bfloat16" if recipe.precision == "auto" and cpu_has_bfloat16() else recipe.precision
-    mixstyle = MIXSTYLE if recipe.mixstyle is None else recipe.mixstyle
-    return replace(recipe.settled, batch=recipe.batch or BATCH, ema=recipe.ema or EMA, precision=precision, mixstyle=mixstyle)
+    return replace(recipe.settled, batch=recipe.batch or BATCH, ema=recipe.ema or EMA, precision=precision)
 
 
 def wider(fit: Fit) -> Fit:
