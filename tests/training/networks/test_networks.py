@@ -59,11 +59,12 @@ def test_the_tutorial_cnn_has_the_parameters_of_the_peer(n_channels: int, side_p
     assert sorted(found) == sorted(peer_counts(n_channels, side_px))
 
 
-def test_the_tutorial_cnn_leaves_out_as_much_as_the_peer() -> None:
-    """A quarter after each convolution, and half before the last layer."""
+def test_the_tutorial_cnn_leaves_out_as_much_as_the_peer_when_told_to() -> None:
+    """With half before the last layer, a quarter after each convolution; left open it is a fifth of that."""
     parts = [float(argument) for name, argument in peer_layers() if name == "Dropout"]
-    settled = with_own_settings(Recipe(arch="tutorial_cnn"))
-    assert parts == [settled.dropout / 2, settled.dropout / 2, settled.dropout] == [0.25, 0.25, 0.5]
+    given = with_own_settings(Recipe(arch="tutorial_cnn", dropout=0.5)).dropout
+    assert parts == [given / 2, given / 2, given] == [0.25, 0.25, 0.5]
+    assert with_own_settings(Recipe(arch="tutorial_cnn")).dropout == 0.1
 
 
 def peer_layers() -> list[tuple[str, str]]:
