@@ -240,7 +240,7 @@ def test_labels_that_are_missing_are_named(tmp_path: Path) -> None:
 @pytest.mark.skipif(not (DATA / "fashion-mnist").is_dir(), reason="Fashion-MNIST is not there")
 def test_the_real_fashion_mnist() -> None:
     table = read(DATA / "fashion-mnist")
-    assert table.account() == "70000 files = 70000 kept"
+    assert table.account() == "70,000 files = 70,000 kept"
     assert (len(table.in_split("train")), len(table.in_split("test"))) == (60_000, 10_000)
     assert set(table.counts.values()) == {7000}
     assert len(set(table.sha256)) > 69_000
