@@ -180,7 +180,7 @@ class ImageTable:
     def account(self) -> str:
         """Where every file went, in one sentence: "412 files = 405 kept + 4 cannot be decoded + 3 not a picture"."""
         reasons = Counter(skip.reason.split(":")[0] for skip in self.skipped)
-        parts = [f"{len(self)} kept", *(f"{n} {reason}" for reason, n in reasons.most_common())]
+        parts = [f"{len(self):,} kept", *(f"{n:,} {reason}" for reason, n in reasons.most_common())]
         return f"{counted(len(self) + len(self.skipped), 'file')} = {' + '.join(parts)}"
 
     @property
