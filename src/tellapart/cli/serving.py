@@ -30,7 +30,10 @@ def serve(
         Path | None, typer.Option("--api-keys", metavar="FILE", help="Lines of a name and a key's SHA-256; others are refused.")
     ] = None,
     rate: Annotated[
-        float, typer.Option("--rate", min=0.0, metavar="N", help="Requests a second of one key (or address). [default: any]")
+        float,
+        typer.Option(
+            "--rate", min=0.0, metavar="N", show_default=False, help="Requests a second of one key (or address). 0: any number."
+        ),
     ] = 0.0,
     max_body: Annotated[int, typer.Option("--max-body", min=1, max=256, metavar="MIB", help="Of one request.")] = 32,
     max_pictures: Annotated[int, typer.Option("--max-pictures", min=1, help="Of one request.")] = 64,

@@ -63,7 +63,9 @@ def train(
         str | None,
         typer.Option("--tune", metavar="tail|all", help="What of the network learns. [default: tail on a CPU]"),
     ] = None,
-    lr: Annotated[float | None, typer.Option("--lr", help="Highest learning rate. [default: found by a sweep]")] = None,
+    lr: Annotated[
+        float | None, typer.Option("--lr", help="Highest rate. [default: 5e-3 of a tail, ours their own, else by a sweep]")
+    ] = None,
     batch: Annotated[int | None, typer.Option("--batch", help="Pictures a step.")] = None,
     optimizer: Annotated[
         str | None, typer.Option("--optimizer", metavar="NAME", help="adamw, sgd, rmsprop. [default: adamw]")
