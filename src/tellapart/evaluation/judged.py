@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -97,7 +97,20 @@ class Judgement:
     @property
     def counts(self) -> str:
         """What came in and what became of it, in one sentence."""
-        return f"{counted(self.n + len(self.failures), 'picture')} = {self.n} judged + {len(self.failures)} unreadable"
+        return f"{counted(self.n + len(self.failures), 'picture')} = {self.n:,} judged + {len(self.failures):,} unreadable"
+
+    def main_facts(self) -> dict[str, Any]:
+        """What the JSON of every report begins with."""
+        return {
+            "title": self.title,
+            "subject": self.subject,
+            "counts": self.counts,
+            "n": self.n,
+            "n_right": self.n_right,
+            "accuracy": self.accuracy,
+            "accuracy_interval": list(self.interval) if self.interval else None,
+            "error_rate": self.error_rate,
+        }
 
     def most_wrong(self, n: int = N_LISTED) -> tuple[Judged, ...]:
         """The wrong answers, the most certain first."""

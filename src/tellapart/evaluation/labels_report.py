@@ -174,15 +174,8 @@ class LabelsReport(Judgement):
         Pictures are named, not held, and the lists stop at 20, those of a label at 5.
         """
         return {
-            "title": self.title,
-            "subject": self.subject,
+            **self.main_facts(),
             "summary": self.summary(),
-            "counts": self.counts,
-            "n": self.n,
-            "n_right": self.n_right,
-            "accuracy": self.accuracy,
-            "accuracy_interval": list(self.interval) if self.interval else None,
-            "error_rate": self.error_rate,
             "balanced_accuracy": self.balanced_accuracy,
             "micro_f1": self.micro_f1,
             "macro_f1": self.macro_f1,

@@ -139,15 +139,8 @@ class Report(Judgement):
     def to_json(self) -> dict[str, Any]:
         """The report as plain values for JSON; pictures are named, not held, and the lists stop at 20."""
         return {
-            "title": self.title,
-            "subject": self.subject,
+            **self.main_facts(),
             "summary": self.summary(),
-            "counts": self.counts,
-            "n": self.n,
-            "n_right": self.n_right,
-            "accuracy": self.accuracy,
-            "accuracy_interval": list(self.interval) if self.interval else None,
-            "error_rate": self.error_rate,
             "balanced_accuracy": self.balanced_accuracy,
             "log_loss": self.log_loss,
             "calibration_error": self.calibration_error,
