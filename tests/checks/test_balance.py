@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tellapart.checks.balance import find_imbalance, find_too_few
+from tellapart.checks.balance import find_imbalance, find_too_few, training_warnings
+from tellapart.data.table import table_of
 
 
 def test_imbalance_names_the_small_classes(make_evidence) -> None:
@@ -13,6 +16,17 @@ def test_imbalance_names_the_small_classes(make_evidence) -> None:
     assert "--balance 0.5" in finding.suggestion
     assert finding.score == pytest.approx(8 / 9)
     assert finding.paths == ()
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_a_training_is_told_to_balance_only_where_it_can(tmp_path: Path, multi_label: bool) -> None:
+    names = [str(tmp_path / str(number)) for number in range(60)]
+    for name in names:
+        Path(name).write_text(name)  # no two alike
+    table = table_of(names, ["rose"] * 50 + ["tulip"] * 10, splits=["train"] * 60, multi_label=multi_label)
+    said = training_warnings(table)[0]
+    assert said.startswith("unbalanced: 5 times as many pictures of 'rose' as of 'tulip'")
+    assert ("--balance" in said) is not multi_label
 
 
 @pytest.mark.parametrize("labels", [[], ["rose"] * 9, ["rose"] * 29 + ["tulip"] * 10])

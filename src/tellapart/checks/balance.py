@@ -33,7 +33,8 @@ def find_imbalance(evidence: Evidence) -> list[Finding]:
         f"{largest} has {counted(counts[largest], 'picture')}, {ratio:.1f} times as many as {small[0]}. "
         f"Classes with a third of that or less: {_named(small, counts)}."
     )
-    suggestion = f"Add pictures of {small[0]}, or train with --balance 0.5; judge by each class's recall, not by the accuracy."
+    remedy = "" if evidence.table.multi_label else ", or train with --balance 0.5"
+    suggestion = f"Add pictures of {small[0]}{remedy}; judge by each class's recall, not by the accuracy."
     return [Finding("imbalance", (), 1 - 1 / ratio, text, suggestion)]
 
 
@@ -61,9 +62,9 @@ def training_warnings(table: ImageTable) -> list[str]:
     most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
     if counts[most] >= IMBALANCED * counts[least]:
         ratio = counts[most] / counts[least]
+        remedy = "" if table.multi_label else ", or try --balance 0.5"  # which weighs a picture by its one class
         found.append(
-            f"unbalanced: {ratio:.0f} times as many pictures of {most!r} as of {least!r}; "
-            f"look at each class's recall, or try --balance 0.5"
+            f"unbalanced: {ratio:.0f} times as many pictures of {most!r} as of {least!r}; look at each class's recall{remedy}"
         )
     if (n_valid := table.splits.count("valid")) < FEW_JUDGED:
         found.append(f"only {counted(n_valid, 'picture')} to judge on: the accuracy is uncertain, see its interval")
