@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import numpy as np
@@ -26,3 +27,27 @@ def test_freed_blocks_go_back_to_the_system() -> None:
     give_back()
     assert resident_mb() < min(held, kept) - 32
     assert last.any()
+
+
+FAULTS = """
+import resource
+import numpy as np
+from tellapart.memory import kept_for_reuse
+
+def faults():
+    began = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        np.ones(8 * 2**20, np.uint8)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - began
+
+with kept_for_reuse():
+    faults()
+    print(faults())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's heap is what is measured")
+def test_blocks_that_are_kept_are_not_faulted_in_again() -> None:
+    """In a process of its own: glibc's settings cannot be taken back."""
+    run = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
+    assert int(run.stdout) < 8 * MB // PAGE_BYTES  # of 20 times as many pages that were written

@@ -78,7 +78,7 @@ def test_what_is_served_is_what_was_trained(tuned: Tuned, table: ImageTable) -> 
 
 
 def test_the_recipe_says_what_was_used(tuned: Tuned) -> None:
-    assert tuned.fitted.recipe.lr == 0.008
+    assert tuned.fitted.recipe.lr == 0.006
     assert tuned.fitted.recipe.augment == "light"
 
 

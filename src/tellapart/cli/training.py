@@ -46,7 +46,9 @@ def train(
     test: Annotated[float | None, typer.Option("--test", help="Part of each class locked away for `evaluate`.")] = None,
     arch: Annotated[
         str | None,
-        typer.Option("--arch", metavar="NAME", help="Bundled, compact, tutorial_cnn, any of timm's; a,b: the better."),
+        typer.Option(
+            "--arch", metavar="NAME", help="Bundled, compact, compact_wide, tutorial_cnn, any of timm's; a,b: the better."
+        ),
     ] = None,
     weights: Annotated[
         str | None,
@@ -68,9 +70,12 @@ def train(
     ] = None,
     batch: Annotated[int | None, typer.Option("--batch", help="Pictures a step.")] = None,
     optimizer: Annotated[
-        str | None, typer.Option("--optimizer", metavar="NAME", help="adamw, sgd, rmsprop. [default: adamw]")
+        str | None,
+        typer.Option(
+            "--optimizer", metavar="NAME", help="adamw, muon, sgd, rmsprop. [default: adamw; muon for networks of ours]"
+        ),
     ] = None,
-    augment: Annotated[str | None, typer.Option("--augment", metavar="NAME", help="none, light, default, strong.")] = None,
+    augment: Annotated[str | None, typer.Option("--augment", metavar="NAME", help="none, flip, light, default, strong.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any other field of the recipe; may be repeated.")
     ] = None,

@@ -13,24 +13,25 @@ DEFAULT_ARCH = "efficientnet_lite0"
 DEFAULT_SIDE_PX = 224
 # What suits a network where the recipe leaves it open. Ours are always trained from scratch; what they want was chosen on a tenth
 # of Fashion-MNIST's training part. The others' are fastai's, for fine-tuning.
-SUITED: dict[str, Any] = {"dropout": 0.2, "label_smoothing": 0.1, "augment": "default"}
+SUITED: dict[str, Any] = {"dropout": 0.2, "label_smoothing": 0.1, "augment": "default", "optimizer": "adamw"}
 SUITED_BY_OWN: dict[str, dict[str, Any]] = {
-    "compact": {"lr": 0.008, "dropout": 0.0, "augment": "light"},
-    "tutorial_cnn": {"lr": 0.015, "dropout": 0.1, "label_smoothing": 0.0, "augment": "none"},
+    "compact": {"lr": 0.006, "dropout": 0.0, "augment": "light", "optimizer": "muon"},
+    "compact_wide": {"lr": 0.006, "dropout": 0.0, "augment": "light", "optimizer": "muon"},
+    "tutorial_cnn": {"lr": 0.01, "dropout": 0.0, "label_smoothing": 0.0, "augment": "flip", "optimizer": "muon"},
 }
 OWN_NETWORKS = tuple(SUITED_BY_OWN)
-SMALLEST_PX = {"compact": 8, "tutorial_cnn": 10}  # sides; of 10 px the tutorial's second pooling leaves a pixel, 8 a Fit makes
+SMALLEST_PX = {"compact": 8, "compact_wide": 8, "tutorial_cnn": 10}  # sides; 8 a Fit makes, of 10 pooling twice leaves one
 
 CHOICES = {
     "tune": ("auto", "tail", "all"),
     "unfreeze": ("at_once", "gradual"),
-    "optimizer": ("adamw", "sgd", "rmsprop", "lamb"),
+    "optimizer": ("auto", "adamw", "muon", "sgd", "rmsprop", "lamb"),
     "schedule": ("onecycle", "cosine", "constant"),
     "norms": ("frozen", "trained"),
     "loss": ("cross_entropy", "focal"),
     "sampling": ("as_is", "balanced"),
     "precision": ("auto", "float32", "bfloat16"),
-    "augment": ("auto", "none", "light", "default", "strong"),
+    "augment": ("auto", "none", "flip", "light", "default", "strong"),
 }
 WHOLE = ("folds", "epochs", "batch", "accumulate", "patience", "views", "seed")
 RANGES = {
@@ -64,7 +65,7 @@ class Recipe:
     """How to train. Frozen: `dataclasses.replace(recipe, seed=1)` makes another one."""
 
     # The network and what it sees.
-    arch: str = DEFAULT_ARCH  # the bundled backbone, a network of ours ("tutorial_cnn", "compact"), any of timm's (needs `train`)
+    arch: str = DEFAULT_ARCH  # the bundled backbone, one of ours ("tutorial_cnn", "compact", "compact_wide"), any of timm's
     weights: str = "auto"  # "auto": bundled or the hub's default; a tag of timm's; a local .safetensors file; "none": random
     size: int | None = None  # side of the input in px; None: 224, and for networks of ours the pictures' own side up to 64
     fit: str = "crop"  # how a picture becomes a square: "crop" its middle, "pad" it, "squish" it
@@ -84,15 +85,16 @@ class Recipe:
     unfreeze: str = "at_once"  # or "gradual": a group of layers more each epoch, from the head down
     batch: int | None = None  # pictures a step; None: 32 for a tail, else 128
     accumulate: int = 1  # steps whose gradients are added up before the weights move
-    optimizer: str = "adamw"  # or "sgd" with Nesterov momentum, "rmsprop" (the tutorials'), "lamb" for large batches
-    lr: float | None = None  # highest rate, of the head; None: 5e-3 for a tail, 8e-3 for "compact",
-    # 1.5e-2 for "tutorial_cnn", else found by a sweep of rates
+    optimizer: str = "auto"  # "adamw"; "muon", which ours learn by where it is left open; "sgd" with Nesterov momentum,
+    # "rmsprop" (the tutorials'), "lamb" for large batches (timm's)
+    lr: float | None = None  # highest rate, of the head; None: 5e-3 for a tail, 6e-3 for "compact" and
+    # "compact_wide", 1e-2 for "tutorial_cnn", else found by a sweep of rates
     body_lr: float = 0.1  # the deepest layers' rate as a part of the head's; groups between lie evenly on a log scale
     schedule: str = "onecycle"  # or "cosine" after a short warm-up, "constant"
     momentum: float = 0.9  # of "sgd" and "rmsprop"
     weight_decay: float = 0.02  # decoupled where the optimizer is; never of norms and biases
     label_smoothing: float | None = None  # part of a label that is spread over all classes; None: 0.1, 0 for "tutorial_cnn"
-    dropout: float | None = None  # part of the features left out before the last layer; None: 0.2, ours 0 ("compact") and 0.1
+    dropout: float | None = None  # part of the features left out before the last layer; None: 0.2, 0 for ours
     norms: str = "frozen"  # statistics of batch-norm in a pretrained body; "trained": they follow the batches, but not in a tail
     loss: str = "cross_entropy"  # or "focal", which counts what is already right for less
     focus: float = 2.0  # exponent of the focal loss
@@ -103,8 +105,10 @@ class Recipe:
     compile: bool = False  # torch.compile: pays from some ten minutes of training
 
     # How pictures are varied.
-    augment: str = "auto"  # "none", "light" (flip, shift), "default" (flip, 10 degrees, zoom 1.1, light and warp .2), "strong"
-    # (TrivialAugment); "auto": "light" for "compact", "none" for "tutorial_cnn", else "default"
+    augment: str = (
+        "auto"  # "none", "flip", "light" (flip, shift), "default" (flip, 10 degrees, zoom 1.1, light and warp .2), "strong"
+    )
+    # (TrivialAugment); "auto": "light" for the compact ones, "flip" for "tutorial_cnn", else "default"
     mixup: float = 0.0  # Beta(a, a) of mixed pairs of pictures; 0: none
     cutmix: float = 0.0  # the same, of a rectangle of one in the other
     erasing: float = 0.0  # part of the pictures in which a rectangle is erased

@@ -25,11 +25,11 @@ from tellapart.training.loop.logs import Epoch, best_epoch, ignored
 from tellapart.training.loop.planning import Plan
 from tellapart.training.loop.teaching import teach
 from tellapart.training.networks.exporting import Served, export_backbone
-from tellapart.training.networks.making import OURS, channels_of, fit_of, make_network, with_own_settings
+from tellapart.training.networks.making import channels_of, fit_of, make_network, with_own_settings
 from tellapart.training.networks.pictures import PictureNetwork
 from tellapart.training.orders import Order
 from tellapart.training.pixels import Decoded, HeldPixels, TrainingPixels, decode, picture_weights
-from tellapart.training.recipe import Recipe
+from tellapart.training.recipe import OWN_NETWORKS, Recipe
 from tellapart.training.trainer import N_WITNESSES, UNKNOWN_QUANTILE, Fitted, class_centres
 from tellapart.training.tuned import Tuned
 from tellapart.words import counted
@@ -114,7 +114,7 @@ def prepare(
     work = _ordered(order, progress)
     frozen = _warm(work.network, work.training, recipe, progress) if work.network.pretrained else None
     n_lost = len(training) + len(known) - len(work.training.table) - len(work.held.table)
-    side_note = (looks.side_note(fit),) if recipe.arch in OURS and recipe.size is None else ()
+    side_note = (looks.side_note(fit),) if recipe.arch in OWN_NETWORKS and recipe.size is None else ()
     return replace(work, frozen=frozen, notes=(*side_note, *_notes(n_lost=n_lost, n_strange=len(held) - len(known))))
 
 
@@ -140,7 +140,7 @@ def _ordered(order: Order, progress: Progress) -> Work:
         most_epochs=MOST_EPOCHS,
         several=decoded.several,
     )
-    return Work(lesson, network, decoded, held, Served(network, mirrored=recipe.arch in OURS and order.policy.flip > 0))
+    return Work(lesson, network, decoded, held, Served(network, mirrored=recipe.arch in OWN_NETWORKS and order.policy.flip > 0))
 
 
 def decoded_with_network(

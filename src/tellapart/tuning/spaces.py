@@ -160,6 +160,6 @@ def network_axes(recipe: Recipe, table: ImageTable) -> tuple[Axis, ...]:
         Axis("mixup", (0.0, 0.1, 0.4)),
         Axis("cutmix", (0.0, 0.5, 1.0)),
         Axis("ema", (0.0, 0.99, 0.999)),
-        Axis("optimizer", ("adamw", "sgd", "rmsprop", "lamb")),
+        Axis("optimizer", tuple(dict.fromkeys((recipe.settled.optimizer, "adamw", "muon", "sgd", "rmsprop", "lamb")))),
         *([Axis("batch", (None, *batches))] if batches else []),
     )

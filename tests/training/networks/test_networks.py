@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,11 +61,11 @@ def test_the_tutorial_cnn_has_the_parameters_of_the_peer(n_channels: int, side_p
 
 
 def test_the_tutorial_cnn_leaves_out_as_much_as_the_peer_when_told_to() -> None:
-    """With half before the last layer, a quarter after each convolution; left open it is a fifth of that."""
+    """With half before the last layer, a quarter after each convolution; left open nothing is left out."""
     parts = [float(argument) for name, argument in peer_layers() if name == "Dropout"]
     given = with_own_settings(Recipe(arch="tutorial_cnn", dropout=0.5)).dropout
     assert parts == [given / 2, given / 2, given] == [0.25, 0.25, 0.5]
-    assert with_own_settings(Recipe(arch="tutorial_cnn")).dropout == 0.1
+    assert with_own_settings(Recipe(arch="tutorial_cnn")).dropout == 0
 
 
 def peer_layers() -> list[tuple[str, str]]:
@@ -149,7 +150,12 @@ def test_the_tutorial_cnn_needs_a_pixel_after_its_second_pooling() -> None:
         Recipe(arch="tutorial_cnn", size=8)
 
 
-@pytest.mark.parametrize("arch", ["compact", "tutorial_cnn"])
+def test_the_wide_one_is_twice_as_wide() -> None:
+    shapes = [[stage.refine.conv.weight.shape[0] for stage in network(arch).stages] for arch in ("compact", "compact_wide")]
+    assert shapes == [[32, 64, 128], [64, 128, 256]]
+
+
+@pytest.mark.parametrize("arch", ["compact", "compact_wide", "tutorial_cnn"])
 def test_what_is_learned_from_scratch_takes_all_channels(arch: str) -> None:
     assert fit_of(Recipe(arch=arch), Looks(((28, 28),), 8)).n_channels == 8
     assert fit_of(Recipe(arch=arch), Looks(((28, 28),), 3)).n_channels == 3
@@ -157,10 +163,11 @@ def test_what_is_learned_from_scratch_takes_all_channels(arch: str) -> None:
 
 def test_only_what_a_recipe_leaves_open_is_settled_by_the_network() -> None:
     settled = with_own_settings(Recipe(arch="compact"))
-    assert (settled.lr, settled.augment, settled.dropout, settled.label_smoothing) == (0.008, "light", 0.0, 0.1)
-    given = Recipe(arch="tutorial_cnn", lr=0.1, augment="default", dropout=0.2, label_smoothing=0.1, precision="float32")
+    assert (settled.lr, settled.augment, settled.dropout, settled.optimizer) == (0.006, "light", 0.0, "muon")
+    values: dict[str, Any] = {"lr": 0.1, "augment": "default", "dropout": 0.2, "label_smoothing": 0.1, "optimizer": "sgd"}
+    given = Recipe(arch="tutorial_cnn", precision="float32", **values)
     assert with_own_settings(given) == given, "what was given is kept, though other networks have it by default"
-    other = Recipe(arch="resnet18", augment="default", dropout=0.2, label_smoothing=0.1)
+    other = Recipe(arch="resnet18", augment="default", dropout=0.2, label_smoothing=0.1, optimizer="adamw")
     assert with_own_settings(Recipe(arch="resnet18")) == with_own_settings(other) == other
 
 

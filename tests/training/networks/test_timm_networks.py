@@ -8,6 +8,7 @@ pytest.importorskip("timm")
 
 import torch
 
+from tellapart.data.looks import Looks
 from tellapart.errors import CallError
 from tellapart.inference.runtimes import BATCH, load_runtime
 from tellapart.training import Recipe
@@ -41,7 +42,7 @@ def test_a_network_of_timm_takes_grey_pictures_where_it_is_not_pretrained() -> N
     one = network(recipe, n_channels=1).eval()
     assert not one.pretrained
     assert one(torch.zeros(2, 1, SIDE_PX, SIDE_PX, dtype=torch.uint8)).shape == (2, 5)
-    assert fit_of(recipe, 500).crop_frac == 1
+    assert fit_of(recipe, Looks(((500, 500),), 3)).crop_frac == 1
 
 
 def test_the_bundled_network_computes_what_its_backbone_does() -> None:
@@ -55,7 +56,7 @@ def test_the_bundled_network_computes_what_its_backbone_does() -> None:
     with torch.inference_mode():
         found = one.features(torch.from_numpy(pixels).permute(0, 3, 1, 2)).numpy()
     assert np.allclose(found, expected, atol=1e-3)
-    assert fit_of(recipe, 500).crop_frac == 0.875
+    assert fit_of(recipe, Looks(((500, 500),), 3)).crop_frac == 0.875
 
 
 def test_an_unknown_network_is_told_from_its_nearest() -> None:

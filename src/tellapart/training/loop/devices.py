@@ -32,9 +32,13 @@ def uses_bfloat16(recipe: Recipe, device: torch.device) -> bool:
 
     On a CPU only where the recipe says so: it pays for wide convolutions, not for depthwise ones.
     """
-    if device.type == "cuda":
-        return recipe.precision != "float32" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return recipe.precision == "bfloat16" and cpu_has_bfloat16()
+    wanted = recipe.precision != "float32" if device.type == "cuda" else recipe.precision == "bfloat16"
+    return wanted and multiplies_bfloat16(device)
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 itself."""
+    return torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else cpu_has_bfloat16()
 
 
 def precision_context(device: torch.device, *, bfloat16: bool) -> Any:

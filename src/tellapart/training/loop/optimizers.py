@@ -10,6 +10,7 @@ from torch import nn
 
 from tellapart.errors import MissingExtraError
 from tellapart.training.loop.examples import Network
+from tellapart.training.loop.muon import Muon, suits_muon
 from tellapart.training.recipe import Recipe
 
 
@@ -19,9 +20,11 @@ def make_optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
     A deep layer's part is `body_lr`, the head's 1, and those between lie evenly on a log scale. Raises MissingExtraError
     without timm for "lamb".
     """
-    groups = list(_parameter_groups(network, recipe))
+    name, groups = recipe.settled.optimizer, list(_parameter_groups(network, recipe))
     options: dict[str, Any] = {"lr": 0.0}
-    match recipe.optimizer:
+    match name:
+        case "muon":
+            return Muon([split for group in groups for split in _split_for_muon(group, network)], **options)
         case "adamw":
             return torch.optim.AdamW(groups, **options)
         case "sgd":
@@ -65,6 +68,15 @@ def _parameter_groups(network: Network, recipe: Recipe) -> Iterator[dict[str, An
         for chosen, decay in ((decayed, recipe.weight_decay), (others, 0.0)):
             if chosen:
                 yield {"params": chosen, "weight_decay": decay, "part": part}
+
+
+def _split_for_muon(group: dict[str, Any], network: Network) -> Iterator[dict[str, Any]]:
+    """The group in two: what moves along orthogonal directions and what does not, as the head."""
+    of_head = set(parameters_of(network.layer_groups()[-1]))
+    chosen = {parameter for parameter in group["params"] if suits_muon(parameter) and parameter not in of_head}
+    for orthogonal in (True, False):
+        if parameters := [parameter for parameter in group["params"] if (parameter in chosen) is orthogonal]:
+            yield {**group, "params": parameters, "orthogonal": orthogonal}
 
 
 def parameters_of(layers: list[nn.Module]) -> list[nn.Parameter]:

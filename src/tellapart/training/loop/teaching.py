@@ -10,6 +10,7 @@ from typing import Any
 
 from tellapart.errors import TellapartError
 from tellapart.files import read_json, write_json
+from tellapart.memory import kept_for_reuse
 from tellapart.progress import Progress, silent
 from tellapart.training.loop.finder import RateSweep, find_lr
 from tellapart.training.loop.learning import Note, learn
@@ -46,15 +47,16 @@ def teach(
     Several processes make this call together; the first one's deadline counts, and so does its network as it is.
     """
     _agree(lesson)
-    plan = _plan(lesson, deadline)
-    if plan:
-        planned(plan)
-    lr = lesson.lr if lesson.lr is not None else _found_rate(lesson, folder, progress)
-    epochs = lesson.epochs(has_deadline=deadline is not None)
-    parts = lesson.network, lesson.examples, lesson.held, lesson.recipe
-    more: dict[str, Any] = {"folder": folder, "progress": progress, "note": note, "several": lesson.several}
-    passes = learn(*parts, lr=lr, epochs=epochs, deadline=deadline, **more)
-    return Taught(telling(passes, told), lr, plan)
+    with kept_for_reuse():
+        plan = _plan(lesson, deadline)
+        if plan:
+            planned(plan)
+        lr = lesson.lr if lesson.lr is not None else _found_rate(lesson, folder, progress)
+        epochs = lesson.epochs(has_deadline=deadline is not None)
+        parts = lesson.network, lesson.examples, lesson.held, lesson.recipe
+        more: dict[str, Any] = {"folder": folder, "progress": progress, "note": note, "several": lesson.several}
+        passes = learn(*parts, lr=lr, epochs=epochs, deadline=deadline, **more)
+        return Taught(telling(passes, told), lr, plan)
 
 
 def sweep_rates(lesson: Lesson, *, progress: Progress = silent) -> RateSweep:

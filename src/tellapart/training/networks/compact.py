@@ -10,7 +10,10 @@ from torch.nn import functional
 
 from tellapart.training.networks.pictures import PictureNetwork
 
-WIDTHS = (32, 64, 128)  # 92.3 % of Fashion-MNIST after 150 s of one core; (32, 96, 256), twice as slow, had 90.8 %
+WIDTHS = {
+    "compact": (32, 64, 128),
+    "compact_wide": (64, 128, 256),
+}  # of the stages; wide pays from ten minutes on: docs/scratch.md
 STEM = 4  # side of the whitened patches, 2 px apart: half the side leaves at once, and no number is lost of a grey picture
 WHITENED_BELOW = 64  # directions of the patches that are kept, so that a stem of colours is no wider than the first stage
 PATCHES_OF = 1000  # pictures are plenty to know what neighbouring pixels share
@@ -27,19 +30,19 @@ class Compact(PictureNetwork):
 
     pretrained = False
 
-    def __init__(self, *, side_px: int, patches: torch.Tensor, **shared: Any) -> None:
-        """`patches` are pictures (n, C, h, w) uint8 that the stem is whitened by."""
-        super().__init__(n_features=2 * WIDTHS[-1], **shared)
+    def __init__(self, *, side_px: int, widths: tuple[int, ...], patches: torch.Tensor, **shared: Any) -> None:
+        """`widths` are the stages' channels, `patches` pictures (n, C, h, w) uint8 that the stem is whitened by."""
+        super().__init__(n_features=2 * widths[-1], **shared)
         kernel = whitening((patches[:PATCHES_OF].float() - self.mean) / self.std, side=STEM)
         n_stem = 2 * len(kernel)
         self.stem = nn.Conv2d(self.n_channels, n_stem, STEM, stride=STEM // 2, padding=STEM // 4, bias=False)
         self.stem.weight.data = torch.cat([kernel, -kernel])
         self.stem_norm = nn.BatchNorm2d(n_stem)
-        inputs = (n_stem, *WIDTHS)
-        self.stages = nn.ModuleList(_Stage(inputs[i], WIDTHS[i], stride=1 if i == 0 else 2) for i in range(len(WIDTHS)))
+        inputs = (n_stem, *widths)
+        self.stages = nn.ModuleList(_Stage(inputs[i], widths[i], stride=1 if i == 0 else 2) for i in range(len(widths)))
 
     def body(self, x: torch.Tensor) -> torch.Tensor:
-        x = functional.gelu(self.stem_norm(self.stem(x)))
+        x = functional.relu(self.stem_norm(self.stem(x)))
         for stage in self.stages:
             x = stage(x)
         return torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)
@@ -66,7 +69,7 @@ class _Unit(nn.Module):
         self.norm = nn.BatchNorm2d(n_out)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return functional.gelu(self.norm(self.conv(x)))
+        return functional.relu(self.norm(self.conv(x)))
 
 
 def whitening(pictures: torch.Tensor, *, side: int) -> torch.Tensor:

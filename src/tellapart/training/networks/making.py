@@ -12,18 +12,17 @@ from tellapart.errors import CallError
 from tellapart.images import Fit
 from tellapart.images.limits import RGB_CHANNELS
 from tellapart.training.loop.devices import cpu_has_bfloat16
-from tellapart.training.networks.compact import Compact
+from tellapart.training.networks.compact import WIDTHS, Compact
 from tellapart.training.networks.pictures import PictureNetwork
 from tellapart.training.networks.tutorial import TutorialCnn
-from tellapart.training.recipe import SMALLEST_PX, Recipe
+from tellapart.training.recipe import OWN_NETWORKS, SMALLEST_PX, Recipe
 
-OURS: dict[str, type[Any]] = {"compact": Compact, "tutorial_cnn": TutorialCnn}
 LARGEST_OWN_PX = 64  # of the side that ours choose for themselves; larger pictures are shrunk to it
 
 
 def is_ours(recipe: Recipe) -> bool:
     """Whether the recipe names one of our networks; raises CallError where it asks for weights of one."""
-    if recipe.arch not in OURS:
+    if recipe.arch not in OWN_NETWORKS:
         return False
     if recipe.weights not in ("auto", "none"):
         raise CallError(
@@ -34,7 +33,7 @@ def is_ours(recipe: Recipe) -> bool:
 
 def with_own_settings(recipe: Recipe) -> Recipe:
     """The recipe with what it leaves open chosen as its network learns best; on a processor that has bfloat16, ours in that."""
-    pays = recipe.arch in OURS and recipe.precision == "auto" and not torch.cuda.is_available() and cpu_has_bfloat16()
+    pays = recipe.arch in OWN_NETWORKS and recipe.precision == "auto" and not torch.cuda.is_available() and cpu_has_bfloat16()
     return replace(recipe.settled, precision="bfloat16" if pays else recipe.precision)
 
 
@@ -54,7 +53,7 @@ def fit_of(recipe: Recipe, looks: Looks) -> Fit:
 
 def channels_of(recipe: Recipe) -> int | None:
     """How many channels the network must have; None: as many as the pictures."""
-    return None if recipe.arch in OURS or recipe.weights == "none" else 3
+    return None if recipe.arch in OWN_NETWORKS or recipe.weights == "none" else 3
 
 
 def make_network(
@@ -71,8 +70,8 @@ def make_network(
     dropout = recipe.settled.dropout
     shared: dict[str, Any] = {"side_px": side_px, "n_classes": n_classes, "mean": mean, "std": std, "dropout": dropout}
     match recipe.arch:
-        case "compact":
-            return Compact(patches=pictures, **shared)
+        case "compact" | "compact_wide":
+            return Compact(widths=WIDTHS[recipe.arch], patches=pictures, **shared)
         case "tutorial_cnn":
             return TutorialCnn(**shared)
     from tellapart.training.networks.timm_networks import make_timm
