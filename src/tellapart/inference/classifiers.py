@@ -143,7 +143,7 @@ class Classifier:
         rows = [row for outputs in runtime.stream(map(np.stack, batches)) for row in outputs["probabilities"]]
         place = int(np.argmax(rows[0])) if label is None else self.classes.index(label)
         shares = [float(row[place]) for row in rows]
-        return Explanation(self.classes[place], drops_of(shares[0], shares[1:]), seen.box)
+        return Explanation(self.classes[place], shares[0], drops_of(shares[0], shares[1:]), seen.box)
 
     def embed(self, pictures: Iterable[Source]) -> Iterator[np.ndarray | PictureError]:
         """The embedding (D,) float32 of each picture, or the error that stopped it."""

@@ -27,19 +27,21 @@ class Explanation:
     """How much the probability of `label` falls when a part of the picture is hidden.
 
     `drops` (7, 7) float, the first row at the top, from -1 to 1: when a cell and those around it are hidden; above 0 where they
-    speak for the label, below where they speak against it. `box` is what the grid covers, and the
-    network sees, of the upright picture: left, top, right and bottom in parts of its width and height, below 0 or above 1 where
-    that has bars.
+    speak for the label, below where they speak against it. `probability` is the label's when nothing is hidden. `box` is what
+    the grid covers, and the network sees, of the upright picture: left, top, right and bottom in parts of its width and height,
+    below 0 or above 1 where that has bars.
     """
 
     label: str
+    probability: float
     drops: np.ndarray
     box: tuple[float, float, float, float]
 
     def to_json(self) -> dict[str, Any]:
         rows, columns = self.drops.shape
         drops = self.drops.round(DIGITS).tolist()
-        return {"label": self.label, "rows": rows, "columns": columns, "drops": drops, "box": list(self.box)}
+        grid = {"rows": rows, "columns": columns, "drops": drops, "box": list(self.box)}
+        return {"label": self.label, "probability": self.probability, **grid}
 
 
 @dataclass(frozen=True)
