@@ -93,7 +93,7 @@ def fetching(run_folder: Path, *addresses: list[str], limits: Limits = LIMITS) -
         finally:
             running.should_exit = True
             thread.join(60)
-            service.batcher.close()
+            service.close()
 
 
 def test_off_it_says_what_turns_it_on(server: Server) -> None:

@@ -63,6 +63,10 @@ class Links:
                 raise one
         return [one for one in fetched if isinstance(one, Upload)]
 
+    def close(self) -> None:
+        """Let the threads end, but for lookups that are under way."""
+        self._lookups.shutdown(wait=False, cancel_futures=True)
+
     async def _fetched(self, session: aiohttp.ClientSession, upload: Upload, held: Held) -> Upload:
         if not upload.link:
             return upload

@@ -102,7 +102,7 @@ async def _run(
     finally:
         for task in tasks:
             task.cancel()
-        service.batcher.close()
+        service.close()
 
 
 async def _stop_when(stop: asyncio.Event, server: _Server, service: Service) -> None:

@@ -29,7 +29,7 @@ class Options(BaseModel):
     ] = False
 
 
-class Explained(BaseModel):
+class Explanation(BaseModel):
     """How much the probability of a label falls when a part of the picture is hidden."""
 
     label: Annotated[str, Field(description="The most probable class.")]
@@ -51,7 +51,7 @@ class Explained(BaseModel):
 class Answer(BaseModel):
     """What is said of one picture; with an `error`, why nothing is."""
 
-    name: Annotated[str, Field(description="The file's name as it was sent, '' without one.")]
+    name: Annotated[str, Field(description="The file's name as it was sent, '' without one; of a link without a name itself.")]
     label: Annotated[str | None, Field(description="The most probable class; null below `min_confidence`.")]
     probability: Annotated[float | None, Field(description="Of the most probable class.")]
     probabilities: Annotated[dict[str, float], Field(description="By class; of all, or of the `top_k` most probable.")]
@@ -62,7 +62,7 @@ class Answer(BaseModel):
     labels: Annotated[
         list[str], Field(description="What is on the picture: the label, or of a model that says several those that it says.")
     ]
-    explanation: Annotated[Explained | None, Field(description="Where it was asked for with `explain`.")] = None
+    explanation: Annotated[Explanation | None, Field(description="Where it was asked for with `explain`.")] = None
 
 
 class Answers(BaseModel):

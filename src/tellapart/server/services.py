@@ -44,6 +44,12 @@ class Service:
         metrics.measure("tellapart_queue_bytes", "Bytes of the bodies being held.", lambda: {(): self.room.n_bytes})
         metrics.measure("tellapart_model_info", "The models that are served.", self._infos)
 
+    def close(self) -> None:
+        """Let the threads end."""
+        self.batcher.close()
+        if self.links is not None:
+            self.links.close()
+
     def submit(self, uploads: Sequence[Upload], served: Served, *, tta: bool) -> list[asyncio.Future[Prediction]]:
         """A prediction to wait for for each picture."""
         views = served.classifier.views(tta)
