@@ -108,3 +108,17 @@ def make_files() -> MakeFiles:
             path.write_bytes(png(number))
 
     return make
+
+
+@pytest.fixture(scope="module")  # no longer: an event loop of its own runs while it is open
+def browser() -> Iterator[Any]:
+    """The chromium of the system, without a window."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no chromium on this system: apt-get install chromium")
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=chromium, args=[*quiet, "--disable-dev-shm-usage"])
+        yield opened
+        opened.close()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,19 +23,6 @@ PAGE = """<!doctype html><title>Cats</title>
 <div class="hero lit">text</div>
 <a class="iusc" m='{"murl":"https://found.example/bing.jpg"}'>x</a><a class="iusc" m="{">x</a>
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("no chromium on this system: apt-get install chromium")
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=chromium, args=quiet)
-        yield opened
-        opened.close()
 
 
 @pytest.mark.browser

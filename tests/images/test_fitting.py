@@ -197,3 +197,16 @@ def test_impossible_values_are_refused(values: dict[str, Any], text: str) -> Non
 def test_a_fit_survives_its_json(side_px: int, mode: str, crop_frac: float) -> None:
     fit = Fit(side_px, mode, crop_frac)
     assert Fit(**fit.to_json()) == fit
+
+
+@pytest.mark.parametrize(
+    ("fit", "size", "box"),
+    [
+        (Fit(64), (200, 100), (0.28125, 0.0625, 0.71875, 0.9375)),
+        (Fit(64), (100, 100), (0.0625, 0.0625, 0.9375, 0.9375)),
+        (Fit(64, "pad"), (200, 100), (0, -0.5, 1, 1.5)),
+        (Fit(64, "squish"), (200, 100), (0, 0, 1, 1)),
+    ],
+)
+def test_the_box_is_what_the_square_shows(fit: Fit, size: tuple[int, int], box: tuple[float, ...]) -> None:
+    assert fit.box(size) == pytest.approx(box)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
-from .conftest import Server, multipart
+from .conftest import Server, multipart, serving
 
 FORM = "multipart/form-data; boundary=frontier"
 JSON = "application/json"
@@ -82,6 +84,15 @@ def test_nothing_readable_is_422_with_the_rows(server: Server) -> None:
     reply = server.predict(json.dumps({"images": [{"data": "%%%"}]}).encode(), content_type=JSON)
     assert reply.status == 422
     assert "no base64" in reply.json["results"][0]["error"]
+
+
+def test_without_its_extra_a_heic_names_it(command: list[str], run_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "pillow_heif.py").write_text("raise ImportError\n")
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    with serving(["env", f"PYTHONPATH={path}", *command], tmp_path, run_folder) as server:
+        reply = server.predict(b"\0\0\0\x18ftypheic" + bytes(40), content_type="image/heic")
+    assert reply.status == 422
+    assert reply.json["results"][0]["error"] == "a HEIC picture needs: pip install 'tellapart[heif]'"
 
 
 def raw(server: Server, head: str, body: bytes = b"", *, times: int = 1) -> bytes:

@@ -23,10 +23,19 @@ def test_the_client_in_python(server: Server, pictures: list[str]) -> None:
     assert done.stdout.strip() in ("circle", "square", "triangle"), done.stderr
 
 
+def asked(line: str, server: Server) -> str:
+    """What a line of the page prints."""
+    command = line.replace("localhost:8000", server.url)
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=True).stdout
+
+
 def test_the_lines_for_curl(server: Server, pictures: list[str]) -> None:
-    [lines] = [block for block in blocks("sh") if block.startswith("curl")]
-    for line in lines.splitlines():
-        command = line.replace("localhost:8000", server.url).replace("coin.jpg", pictures[0]).replace("other.png", pictures[1])
-        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
-        assert '"results": [{"name": ' in done.stdout, done.stderr
-        assert '"error": null' in done.stdout
+    lines = [line for block in blocks("sh") if block.startswith("curl") for line in block.splitlines()]
+    links = [line for line in lines if '"url"' in line]
+    assert (len(lines), len(links)) == (5, 1)
+    assert "this server fetches no links (--allow-urls turns it on)" in asked(links[0], server)
+    for line in set(lines) - set(links):
+        told = asked(line.replace("coin.jpg", pictures[0]).replace("other.png", pictures[1]), server)
+        assert '"results": [{"name": ' in told
+        assert '"error": null' in told
+        assert ('"explanation": {"label": ' in told) == ("explain" in line)

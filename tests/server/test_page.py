@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from .conftest import Server, Start, serving
 
@@ -22,19 +23,6 @@ PASTE = """(base64) => {
   data.items.add(new File([bytes], "given.png", { type: "image/png" }));
   return data;
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("no chromium on this system: apt-get install chromium")
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=chromium, args=quiet)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -127,15 +115,94 @@ def test_a_busy_server_is_asked_again(page: Any, pictures: list[str]) -> None:
     assert page.locator(".card.failed").count() == 0
 
 
+def test_what_mattered_is_drawn_and_said(page: Any, pictures: list[str]) -> None:
+    page.set_input_files("#files", pictures[0])
+    answered(page, 1)
+    card, why = page.locator(".card"), page.get_by_role("button", name="What mattered?")
+    assert why.get_attribute("aria-pressed") == "false"
+    why.click()
+    page.locator(".heat:not([hidden])").wait_for()
+    assert why.get_attribute("aria-pressed") == "true"
+    said = card.locator(".where").inner_text()
+    assert re.match(r"The [a-z ]+ matters most: with it hidden, \w+ falls from [\d.]+ % to [\d.]+ %\.|No part alone", said)
+    paint = "heat => heat.getContext('2d').getImageData(0, 0, heat.width, heat.height).data.some((value) => value > 0)"
+    assert card.locator(".heat").evaluate(paint)
+    frames = "card => [...card.querySelectorAll('.picture img, .heat')].map((one) => JSON.stringify(one.getBoundingClientRect()))"
+    picture, heat = card.evaluate(frames)
+    assert picture == heat
+    why.click()
+    assert card.locator(".heat").is_hidden()
+    assert card.locator(".where").inner_text() == ""
+
+
+def test_the_place_that_matters_is_named(page: Any, pictures: list[str]) -> None:
+    """A stand-in's answer, whose only falls lie in one cell."""
+    row = {"name": "a", "label": "circle", "probability": 0.9, "probabilities": {"circle": 0.9, "square": 0.1}, "unknown": False}
+    drops = [[0.5 if (line, column) == (5, 1) else 0 for column in range(7)] for line in range(7)]
+    told = {"label": "circle", "rows": 7, "columns": 7, "drops": drops, "box": [0, 0, 1, 1]}
+    answer = {"results": [row | {"error": None, "explanation": told}]}
+    page.route("**/v1/predict", lambda route: route.fulfill(json=answer))
+    page.set_input_files("#files", pictures[0])
+    answered(page, 1)
+    page.click(".why")
+    page.get_by_text("The bottom left matters most: with it hidden, circle falls from 90.0 % to 40.0 %.").wait_for()
+    paint = "heat => [heat.width, [...heat.getContext('2d').getImageData(0, 0, heat.width, heat.height).data]]"
+    side_px, values = page.locator(".heat").evaluate(paint)
+    alpha = np.reshape(values, (-1, side_px, 4))[..., 3]
+    assert alpha[int(5.5 / 7 * len(alpha)), int(1.5 / 7 * side_px)] > 100
+    assert alpha[int(1.5 / 7 * len(alpha)), int(5.5 / 7 * side_px)] == 0
+
+
+def test_an_explanation_that_is_refused_says_why(page: Any, pictures: list[str]) -> None:
+    page.set_input_files("#files", pictures[0])
+    answered(page, 1)
+    page.route("**/v1/predict", lambda route: route.fulfill(status=422, json={"error": {"text": "not now"}}))
+    page.click(".why")
+    page.get_by_text("not now").wait_for()
+    assert page.locator(".heat").is_hidden()
+
+
+@pytest.mark.parametrize("width_px", [390, 1280])
+def test_a_heic_that_the_browser_cannot_show_is_answered(browser: Any, prefixed: Server, tmp_path: Path, width_px: int) -> None:
+    """With a text file and other pictures beside it; its place shows its name."""
+    heif = pytest.importorskip("pillow_heif", reason="the extra `heif` is not installed")
+    heif.register_heif_opener()
+    Image.new("RGB", (300, 200), (200, 60, 30)).save(tmp_path / "IMG_0001.HEIC", "HEIF")
+    (tmp_path / "notes.txt").write_text("no picture")
+    opened = browser.new_page(viewport={"width": width_px, "height": 800})
+    opened.goto(f"{prefixed.url}/")
+    opened.locator("#classes:not(:empty)").wait_for()
+    opened.set_input_files("#files", [tmp_path / "notes.txt", tmp_path / "IMG_0001.HEIC"])
+    answered(opened, 2)
+    card = opened.locator(".card").first
+    assert card.locator(".no-preview").inner_text() == "IMG_0001.HEIC\nno preview in this browser"
+    assert card.locator(".bars .name").first.inner_text() in ("circle", "square", "triangle")
+    card.locator(".why").click()
+    card.locator(".heat:not([hidden])").wait_for()
+    assert opened.locator(".card.failed").count() == 1
+    assert opened.evaluate("document.documentElement.scrollWidth") <= width_px
+    opened.close()
+
+
+def test_several_labels_are_all_said(page: Any, pictures: list[str]) -> None:
+    row = {"name": "a", "probability": 0.9, "probabilities": {"sea": 0.9, "boat": 0.8}, "unknown": False, "error": None}
+    answers = [row | {"label": "sea", "labels": ["sea", "boat"]}, row | {"label": "", "labels": []}]
+    page.route("**/v1/predict", lambda route: route.fulfill(json={"results": [answers.pop(0)]}))
+    for number, label in enumerate(("sea, boat", "None of the labels"), start=1):
+        page.set_input_files("#files", pictures[0])
+        answered(page, number)
+        assert page.locator(".card .label").first.inner_text() == label
+
+
 def test_the_keyboard_reaches_everything(page: Any, pictures: list[str]) -> None:
     page.set_input_files("#files", pictures[0])
     answered(page, 1)
     page.evaluate("document.activeElement.blur()")
     reached = []
-    for _ in range(4):
+    for _ in range(5):
         page.keyboard.press("Tab")
-        reached.append(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
-    assert reached == ["files", "model", "clear", "A"]
+        reached.append(page.evaluate("document.activeElement.id || document.activeElement.className || 'link'"))
+    assert reached == ["files", "model", "clear", "why", "link"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -35,6 +35,13 @@ def test_what_is_put_into_json_comes_out(contents: list[bytes], prefix: str) -> 
     assert asked.options == {"tta": True}
 
 
+def test_links_are_kept_as_they_are() -> None:
+    images = [{"url": "https://a.test/1.jpg?x=%20#y"}, {"url": f"http://a.test/{'x' * 400}", "name": "mine"}, {"url": "no link"}]
+    asked = read_uploads("application/json", json.dumps({"images": images}).encode(), LIMITS)
+    names = ["https://a.test/1.jpg?x=%20#y", "mine", "no link"]
+    assert asked.uploads == tuple(Upload(name, b"", link=one["url"]) for name, one in zip(names, images, strict=True))
+
+
 @given(
     st.sampled_from(["", "image/png", "application/json", FORM, "multipart/form-data; boundary"])
     | st.text(st.characters(codec="latin-1"), max_size=60),

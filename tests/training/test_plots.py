@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -81,18 +80,6 @@ def test_the_page_needs_nothing_else_and_lists_the_epochs(tmp_path: Path) -> Non
     assert "best: epoch" not in page.read_text()
     write_page((), page, title="nothing")
     assert "No epoch was finished." in page.read_text()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("no chromium on this system: apt-get install chromium")
-    with sync_api.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"])
-        yield opened
-        opened.close()
 
 
 @pytest.mark.browser

@@ -2,6 +2,8 @@
 
 from tellapart.cli.app import app
 
-from tellapart.cli import drawing, collecting, checking, cleaning, training, tuning, comparing, using, serving  # isort: skip
+from tellapart.cli import drawing, collecting, checking, cleaning, training, tuning, comparing, using, explaining, serving  # isort: skip
 
-__all__ = ["app", "checking", "cleaning", "collecting", "comparing", "drawing", "serving", "training", "tuning", "using"]
+__all__ = [
+    "app", "checking", "cleaning", "collecting", "comparing", "drawing", "explaining", "serving", "training", "tuning", "using",
+]  # fmt: skip

@@ -29,6 +29,7 @@ def serve(
     api_keys: Annotated[
         Path | None, typer.Option("--api-keys", metavar="FILE", help="Lines of a name and a key's SHA-256; others are refused.")
     ] = None,
+    allow_urls: Annotated[bool, typer.Option("--allow-urls", help="Fetch pictures by link, from public addresses only.")] = False,
     rate: Annotated[
         float,
         typer.Option(
@@ -58,4 +59,4 @@ def serve(
         if host not in LOOPBACK and api_keys is None:
             print("whoever reaches this machine may ask; --api-keys FILE lets in only whom you know", file=sys.stderr)
 
-    run(runs, host=host, port=port, root_path=root_path, keys_file=api_keys, limits=limits, on_ready=tell)
+    run(runs, host=host, port=port, root_path=root_path, keys_file=api_keys, allow_urls=allow_urls, limits=limits, on_ready=tell)

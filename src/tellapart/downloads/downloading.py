@@ -16,6 +16,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from tellapart.downloads.fetching import MAX_WAIT_S, PASSING, Limits, PauseError, Redirect, fetch, open_session
+from tellapart.downloads.following import followed
 from tellapart.downloads.guards import Guard
 from tellapart.downloads.provenance import Outcome
 from tellapart.downloads.queues import HostQueue, Job
@@ -115,12 +116,7 @@ class _Worker:
 
     def _follow(self, job: Job, link: str) -> None:
         job.seen.append(job.link)
-        checked = self.guard.check(link)
-        if checked in job.seen:
-            raise LinkError("redirect_loop", f"redirected in a circle: {checked} comes again")
-        if len(job.seen) > self.limits.redirects:
-            raise LinkError("too_many_redirects", f"redirected more than {self.limits.redirects} times, at last to {checked}")
-        job.link = checked
+        job.link = followed(link, job.seen, guard=self.guard, limits=self.limits)
 
     def _judge(self, job: Job, host: str, error: LinkError) -> tuple[Outcome | None, float]:
         """A failure's outcome, or (None, seconds to wait) where another try may help."""

@@ -145,8 +145,8 @@ def _guarded_socket(names: PinnedNames, wanted: Any) -> socket.socket:
     return socket.socket(family=family, type=kind, proto=protocol)
 
 
-async def fetch(session: aiohttp.ClientSession, link: str, *, limits: Limits, part: Path) -> Body | Redirect:
-    """What `link`, which a guard has checked, answers; a large body is written to `part`.
+async def fetch(session: aiohttp.ClientSession, link: str, *, limits: Limits, part: Path | None) -> Body | Redirect:
+    """What `link`, which a guard has checked, answers; a large body is written to `part`, without which it stays in memory.
 
     Raises LinkError with the kind of failure.
     """
@@ -176,8 +176,8 @@ def _url(link: str) -> URL:
     return URL(link, encoded=True)  # as the guard quoted it: quoting again would break signed links
 
 
-async def _receive(reply: aiohttp.ClientResponse, part: Path, max_bytes: int, got: list[int]) -> Body:
-    """The whole body, in memory while it is small. `got[0]` counts its bytes as they come."""
+async def _receive(reply: aiohttp.ClientResponse, part: Path | None, max_bytes: int, got: list[int]) -> Body:
+    """The whole body, in memory while it is small or there is no `part`. `got[0]` counts its bytes as they come."""
     chunks: list[bytes] = []
     with ExitStack() as stack:
         file: BinaryIO | None = None
@@ -186,11 +186,11 @@ async def _receive(reply: aiohttp.ClientResponse, part: Path, max_bytes: int, go
             if got[0] > max_bytes:
                 raise _too_large(max_bytes)
             chunks.append(chunk)
-            if got[0] > IN_MEMORY_BYTES:
+            if part is not None and got[0] > IN_MEMORY_BYTES:
                 file = file or stack.enter_context(_opened(part))
                 _write(file, chunks)
                 chunks.clear()
-    return Body(b"".join(chunks) if file is None else part, got[0])
+    return Body(b"".join(chunks) if file is None or part is None else part, got[0])
 
 
 def _opened(part: Path) -> BinaryIO:

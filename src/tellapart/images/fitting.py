@@ -58,6 +58,16 @@ class Fit:
         """Open and fit a picture: (side, side, n_channels) uint8. Raises PictureError."""
         return self.of(open_described(source, min_side_px=self.decoded_px))
 
+    def box(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
+        """What the square shows of an upright picture of this width and height: left, top, right and bottom in parts of them.
+
+        Below 0 or above 1 where it has bars.
+        """
+        width, height = size
+        shown = {"crop": min(size) * self.crop_frac, "pad": max(size)}.get(self.mode)
+        across, down = (shown / width, shown / height) if shown else (1.0, 1.0)
+        return (1 - across) / 2, (1 - down) / 2, (1 + across) / 2, (1 + down) / 2
+
     @property
     def decoded_px(self) -> int:
         """The least side that a picture is to be decoded at: twice the target's, within rounding of a full decode."""

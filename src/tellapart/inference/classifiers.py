@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from tellapart.errors import BundleError, CallError, DataError, PictureError
+from tellapart.errors import BundleError, CallError, DataError, PictureError, unknown_name
 from tellapart.files import read_json
 from tellapart.images.arrays import as_pixels
 from tellapart.images.decoding import Source
+from tellapart.inference.explaining import Explanation, drops_of, hidden, see
 from tellapart.inference.manifests import FILE_NAME, Manifest
-from tellapart.inference.runtimes import Outputs, Runtime, load_runtime
+from tellapart.inference.partial_batches import partial_batches
+from tellapart.inference.runtimes import BATCH, Outputs, Runtime, load_runtime
 from tellapart.inference.streaming import Result, run_pictures
 from tellapart.inference.tta import OverViews, choose_views
 
@@ -80,6 +83,10 @@ class Classifier:
         _check_widths(runtime, manifest, centres, folder)
         return cls(folder, manifest, runtime, centres)
 
+    def for_few(self) -> Classifier:
+        """The same for a server, whose pictures often come alone: its runtime takes batches that are not full."""
+        return Classifier(self.folder, self.manifest, partial_batches(self.runtime), self._centres)
+
     @property
     def classes(self) -> tuple[str, ...]:
         return self.manifest.classes
@@ -122,6 +129,21 @@ class Classifier:
         mirroring changes what the pictures of this classifier show; or those named (see `tellapart.inference.tta`).
         """
         return choose_views(tta, left_out=self.manifest.figures.get(LEFT_OUT, ()))
+
+    def explain(self, picture: Source, *, label: str | None = None) -> Explanation:
+        """How much the probability of a label (by default the most probable) falls when a part of the picture is hidden.
+
+        Takes 50 predictions. Raises PictureError where the picture cannot be read, and CallError for an unknown label.
+        """
+        if label is not None and label not in self.classes:
+            raise unknown_name("label", label, self.classes)
+        seen = see(_source(picture), self.manifest.fit)
+        pictures, runtime = chain([seen.pixels], hidden(seen.pixels)), partial_batches(self.runtime, singly=False)
+        batches = iter(lambda: list(islice(pictures, BATCH)), [])
+        rows = [row for outputs in runtime.stream(map(np.stack, batches)) for row in outputs["probabilities"]]
+        place = int(np.argmax(rows[0])) if label is None else self.classes.index(label)
+        shares = [float(row[place]) for row in rows]
+        return Explanation(self.classes[place], shares[0], drops_of(shares[0], shares[1:]), seen.box)
 
     def embed(self, pictures: Iterable[Source]) -> Iterator[np.ndarray | PictureError]:
         """The embedding (D,) float32 of each picture, or the error that stopped it."""

@@ -97,11 +97,11 @@ def load_embedder(model: Path) -> tuple[Runtime, str]:
 class OpenVino:
     """OpenVINO on the CPU, in bf16 where the processor multiplies it; two streams keep two cores busy."""
 
-    def __init__(self, model: bytes) -> None:
+    def __init__(self, model: bytes | openvino.Model, *, batch: int = BATCH) -> None:
         self.core = _openvino_core()
         self.has_bf16 = "BF16" in self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        self.graph = self.core.read_model(model)
-        self.graph.reshape({port.any_name: [BATCH, *list(port.partial_shape)[1:]] for port in self.graph.inputs})
+        self.graph = self.core.read_model(model) if isinstance(model, bytes) else model.clone()
+        self.graph.reshape({port.any_name: [batch, *list(port.partial_shape)[1:]] for port in self.graph.inputs})
         self._spare = deque[Any]()  # requests that are not running: a server computes many short streams, in several threads
 
     @cached_property
@@ -129,6 +129,10 @@ class OpenVino:
     @cached_property
     def name(self) -> str:
         return f"OpenVINO {version('openvino')} {self.precision}"
+
+    def of_one(self) -> OpenVino:
+        """The same network for batches of one picture."""
+        return OpenVino(self.graph, batch=1)
 
     def stream(self, batches: Iterable[np.ndarray]) -> Iterator[Outputs]:
         running = deque[Any]()
@@ -199,6 +203,10 @@ class OnnxRuntime:
     @property
     def n_channels(self) -> int:
         return int(self.session.get_inputs()[0].shape[3])
+
+    def of_one(self) -> OnnxRuntime:
+        """Itself: it takes batches of any size."""
+        return self
 
     def stream(self, batches: Iterable[np.ndarray]) -> Iterator[Outputs]:
         for batch in batches:

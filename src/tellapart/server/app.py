@@ -7,10 +7,11 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from fastapi import FastAPI, Query
+from fastapi import Depends, FastAPI, Query
 from fastapi.exceptions import RequestValidationError
+from fastapi.security import APIKeyHeader, HTTPBearer
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -19,20 +20,25 @@ from starlette.responses import Response
 from tellapart import __version__, pages
 from tellapart.errors import CallError, unknown_name
 from tellapart.inference import Prediction
+from tellapart.inference.explaining import N_HIDDEN, Explanation
 from tellapart.server.bodies import read_body
 from tellapart.server.guarding import refused
-from tellapart.server.limits import Refusal
-from tellapart.server.schemas import BODY, EXAMPLE, Answers, Model, ModelList, Options, Problem, State
+from tellapart.server.limits import Held, Limits, Refusal
+from tellapart.server.models import Served
+from tellapart.server.schemas import EXAMPLE, Answers, Model, ModelList, Options, Problem, State, request_body
 from tellapart.server.services import Service
 from tellapart.server.uploads import Asked, Upload, read_uploads
+from tellapart.words import counted
 
+Awaited = TypeVar("Awaited")
+ALLOW = "--allow-urls turns it on"
 PAGE = Path(__file__).parent / "page"
 PAGE_TYPES = {"index.html": "text/html", "page.css": "text/css", "page.js": "text/javascript"}
 PARSED_AT_ONCE = 2**16  # bytes of a body; a larger one is parsed in a thread, while others are answered
 REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"description": "The body is broken or has no picture."},
     401: {"description": "A key is needed."},
-    403: {"description": "Asked by a page of another site."},
+    403: {"description": f"Asked by a page of another site, or to fetch a link ({ALLOW})."},
     404: {"description": "There is no such model."},
     408: {"description": "The body came too slowly."},
     413: {"description": "The body is too large or has too many parts."},
@@ -44,6 +50,8 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     429: {"description": "Too many requests; Retry-After says when to come again."},
     503: {"description": "It took too long."},
 }
+# They tell the document alone how a key is sent; `guarding` has checked it before.
+KEY_SCHEMES = (HTTPBearer(auto_error=False), APIKeyHeader(name="X-API-Key", auto_error=False))
 
 
 def make_app(service: Service) -> FastAPI:
@@ -60,11 +68,13 @@ def make_app(service: Service) -> FastAPI:
         app.add_exception_handler(kind, handler)
     described = {status: {"model": Problem} | more for status, more in REFUSALS.items()}
     example: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {"example": EXAMPLE}}}}
-    app.post("/v1/predict", response_model=Answers, responses=described | example, openapi_extra={"requestBody": BODY})(predict)
-    app.get("/v1/models", response_model=ModelList, responses={code: described[code] for code in (401, 403)})(models)
+    asked = {"requestBody": request_body(links=service.links is not None)}
+    keyed: Any = {"dependencies": [Depends(scheme) for scheme in KEY_SCHEMES] if service.keys else []}
+    app.post("/v1/predict", response_model=Answers, responses=described | example, openapi_extra=asked, **keyed)(predict)
+    app.get("/v1/models", response_model=ModelList, responses={code: described[code] for code in (401, 403)}, **keyed)(models)
     app.get("/health", response_model=State)(health)
     app.get("/ready", response_model=State, responses={503: {"model": State, "description": "Draining."}})(ready)
-    app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})(metrics)
+    app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}}, **keyed)(metrics)
     for name in PAGE_TYPES:
         app.get("/" if name == "index.html" else f"/{name}", include_in_schema=False)(_page_route(name))
     return app
@@ -81,15 +91,17 @@ async def predict(request: Request, options: Annotated[Options, Query()]) -> Res
         body = await read_body(request, service.limits, held)
         asked = await _parsed(request.headers.get("content-type", ""), body, service)
         options = _merged(options, asked)
-        try:
-            served = service.models.get(options.model)
-        except CallError as error:
-            raise Refusal(404, "model", str(error)) from error
-        held.take(n_pictures=len(asked.uploads))
+        served = _served(service, options)
+        n_predictions = _n_predictions(len(asked.uploads), options, service.limits)
         facts |= {"model": served.name, "version": served.version, "pictures": len(asked.uploads)}
-        answers = service.submit(asked.uploads, served, tta=options.tta)
-        predictions = await _answered(request, answers, service.limits.answer_s)
-    results = [_row(upload, one, options) for upload, one in zip(asked.uploads, predictions, strict=True)]
+        until = asyncio.get_running_loop().time() + service.limits.answer_s
+        uploads = await _fetched(request, asked.uploads, held, until)
+        held.take(n_pictures=n_predictions)  # only now: slow links must not keep others from their answers
+        predictions = await _answered(request, service.submit(uploads, served, tta=options.tta), until)
+        explained: Sequence[Explanation | None] = [None] * len(uploads)
+        if options.explain:
+            explained = await _answered(request, service.explain(uploads, predictions, served, tta=options.tta), until)
+    results = [_row(*of_one, options) for of_one in zip(uploads, predictions, explained, strict=True)]
     content = {
         "model": served.name,
         "version": served.version,
@@ -160,16 +172,46 @@ def _merged(options: Options, asked: Asked) -> Options:
         raise Refusal(422, "option", _problem(error.errors())) from error
 
 
-async def _answered(request: Request, answers: Sequence[asyncio.Future[Prediction]], limit_s: float) -> list[Prediction]:
-    """The predictions; their pictures are dropped where the client leaves, or waits too long."""
+def _served(service: Service, options: Options) -> Served:
+    """The model that is asked. Raises Refusal (404) where there is none."""
+    try:
+        return service.models.get(options.model)
+    except CallError as error:
+        raise Refusal(404, "model", str(error)) from error
+
+
+def _n_predictions(n_pictures: int, options: Options, limits: Limits) -> int:
+    """How many pictures' room an answer takes. Raises Refusal (413) where the server could never give so much."""
+    n = n_pictures * (1 + N_HIDDEN) if options.explain else n_pictures
+    if n > limits.queue_pictures:
+        most = f"at most {limits.queue_pictures} are made at a time"
+        text = f"to explain {counted(n_pictures, 'picture')} takes {n} predictions, and {most}"
+        raise Refusal(413, "too_many_parts", f"{text}; send fewer, or without 'explain'")
+    return n
+
+
+async def _fetched(request: Request, uploads: Sequence[Upload], held: Held, until: float) -> Sequence[Upload]:
+    """The uploads, links replaced by their pictures. Raises Refusal where links are not fetched, or are too many."""
+    service: Service = request.app.state.service
+    if not (n_links := sum(bool(one.link) for one in uploads)):
+        return uploads
+    if service.links is None:
+        raise Refusal(403, "links", f"this server fetches no links ({ALLOW}); send the picture itself as 'data'")
+    if n_links > service.limits.links:
+        raise Refusal(413, "too_many_parts", f"more than {service.limits.links} links in one request; send them in several")
+    [fetched] = await _answered(request, [asyncio.ensure_future(service.links.fetch(uploads, held))], until)
+    return fetched
+
+
+async def _answered(request: Request, answers: Sequence[asyncio.Future[Awaited]], until: float) -> list[Awaited]:
+    """The answers; they are dropped where the client leaves, or `until` (of the loop's time) is over."""
     gone = asyncio.ensure_future(request.receive())  # the body is read, so that only the client's leaving can come
-    end = asyncio.get_running_loop().time() + limit_s
     try:
         for answer in answers:
-            rest_s = end - asyncio.get_running_loop().time()
+            rest_s = max(0.0, until - asyncio.get_running_loop().time())
             await asyncio.wait((gone, answer), timeout=rest_s, return_when=asyncio.FIRST_COMPLETED)
             if not answer.done():
-                raise ClientDisconnect if gone.done() else _too_late(limit_s)
+                raise ClientDisconnect if gone.done() else _too_late(request)
         return [answer.result() for answer in answers]
     finally:
         gone.cancel()
@@ -177,11 +219,12 @@ async def _answered(request: Request, answers: Sequence[asyncio.Future[Predictio
             answer.cancel()
 
 
-def _too_late(limit_s: float) -> Refusal:
+def _too_late(request: Request) -> Refusal:
+    limit_s = request.app.state.service.limits.answer_s
     return Refusal(503, "too_late", f"no answer within {limit_s:.0f} s; try again", retry_after_s=1)
 
 
-def _row(upload: Upload, prediction: Prediction, options: Options) -> dict[str, Any]:
+def _row(upload: Upload, prediction: Prediction, explained: Explanation | None, options: Options) -> dict[str, Any]:
     """A picture's answer: the prediction as it is everywhere, its path being the upload's name, cut to what is wanted."""
     row = prediction.to_json()
     del row["path"]
@@ -190,7 +233,8 @@ def _row(upload: Upload, prediction: Prediction, options: Options) -> dict[str, 
         row["probabilities"] = dict(best[: options.top_k])
     if prediction.probability is not None and prediction.probability < options.min_confidence:
         row["label"] = None
-    return {"name": upload.name, **row}
+    explanation = {"explanation": explained.to_json()} if explained else {}
+    return {"name": upload.name, **row, **explanation}
 
 
 def _json(content: Any, status: int = 200) -> Response:

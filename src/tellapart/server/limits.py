@@ -22,6 +22,11 @@ class Limits:
     queue_pictures: int = 256  # of all requests that are being answered: about a second's work for two cores
     queue_bytes: int = 256 * MIB  # of all bodies that are held
     decoding_pixels: int = MAX_PIXELS  # of all pictures that are being decoded at the same time: 0.3 GB of RGB
+    links: int = 16  # of one request
+    links_queue: int = 64  # of all requests
+    links_at_once: int = 8  # of those; the others wait for their turn
+    link_bytes: int = 8 * MIB  # of one picture; 64 MiB on their way at most, beside the bodies that are held
+    link_s: float = 10.0  # for one picture, redirects and all
     json_marks: int = 20_000  # braces, brackets and commas of a JSON body; base64 has none
     field_bytes: int = 1024  # of an option in a multipart body
     headers_s: float = 10.0  # from the connection, or the first byte of a request, to the end of its headers

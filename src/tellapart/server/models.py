@@ -80,7 +80,7 @@ class Models:
     def _load(self, name: str) -> Served:
         refuse_absent(self._places[name])
         place = _real_place(self._places[name])  # a link that is changed meanwhile must not mix two bundles
-        classifier = Classifier.load(place)
+        classifier = Classifier.load(place).for_few()
         _warm_up(classifier)
         self._metrics.loads.add(model=name, outcome="loaded")
         return Served(name, classifier, classifier.manifest.files["model.onnx"][:VERSION_DIGITS], place)
@@ -113,7 +113,7 @@ def _real_place(place: Path) -> str:
 
 
 def _warm_up(classifier: Classifier) -> None:
-    """Let the network answer once: it is compiled then, and one that answers nonsense is not served."""
+    """Let the network answer once; one that answers nonsense is not served."""
     fit = classifier.manifest.fit
     [outputs] = classifier.runtime.stream([np.zeros((BATCH, fit.side_px, fit.side_px, fit.n_channels), np.uint8)])
     if not all(np.all(np.isfinite(values)) for values in outputs.values()):

@@ -20,6 +20,7 @@ from tellapart.server.connections import guarded_protocol
 from tellapart.server.guarding import Guard
 from tellapart.server.keys import Keys
 from tellapart.server.limits import Limits
+from tellapart.server.links import Links
 from tellapart.server.logs import log, take_over_logging
 from tellapart.server.metrics import Metrics
 from tellapart.server.models import Models, named_places
@@ -37,21 +38,24 @@ def serve(
     port: int,
     root_path: str,
     keys_file: Path | None,
+    allow_urls: bool,
     limits: Limits,
     on_ready: Callable[[str, Models], None],
 ) -> None:
     """Serve RUN and NAME=RUN until SIGTERM or Ctrl-C; `on_ready` is called with the address when requests are answered.
 
     SIGHUP loads models and keys anew, and a link that leads elsewhere its model. Port 0 is any free one.
-    Raises CallError for a place where nothing is, an address that cannot be listened on or a wrong file of keys, and BundleError.
+    Raises CallError for a place where nothing is, an address that cannot be listened on or a wrong file of keys, BundleError, and
+    MissingExtraError where links are to be fetched without aiohttp.
     """
     places = named_places(words)
     keys = Keys.read(keys_file) if keys_file else None
+    links = Links(limits) if allow_urls else None
     _raise_file_limit()
     prefix = _prefix(root_path)
     with _listening(host, port) as listener:
         metrics = Metrics()
-        service = Service(Models(places, metrics), metrics, limits, keys)
+        service = Service(Models(places, metrics), metrics, limits, keys, links=links)
         app = Guard(make_app(service), service, root_path=prefix)
         config = uvicorn.Config(
             app,
@@ -98,7 +102,7 @@ async def _run(
     finally:
         for task in tasks:
             task.cancel()
-        service.batcher.close()
+        service.close()
 
 
 async def _stop_when(stop: asyncio.Event, server: _Server, service: Service) -> None:

@@ -20,11 +20,12 @@ HOW = "send pictures as multipart/form-data, as the body itself (Content-Type: i
 
 @dataclass(frozen=True)
 class Upload:
-    """A picture of a request; with an `error` where its content could not be made out."""
+    """A picture of a request, or a link to it; with an `error` where its content could not be had."""
 
     name: str
     content: bytes
     error: str = ""
+    link: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,14 @@ def _read_json(body: bytes, _parameters: Mapping[bytes, bytes], limits: Limits) 
 
 def _upload_of_json(image: Any) -> Upload:
     given = {"data": image} if isinstance(image, str) else image
-    if not isinstance(given, dict) or not isinstance(given.get("data"), str):
+    if not isinstance(given, dict) or not isinstance(given.get("data", given.get("url") or None), str):
         raise Refusal(400, "json", 'an image is an object with its base64: {"data": "<base64>", "name": "a.jpg"}')
-    name, data = given.get("name") or "", given["data"]
-    if not isinstance(name, str) or given.keys() - {"data", "name"}:
-        raise Refusal(400, "json", "an image has the texts 'data' and 'name', and nothing else")
+    name = given.get("name") or ""
+    if not isinstance(name, str) or given.keys() not in ({"data"}, {"data", "name"}, {"url"}, {"url", "name"}):
+        raise Refusal(400, "json", "an image has the texts 'data' or 'url', and 'name', and nothing else")
+    if link := given.get("url"):
+        return Upload((name or link)[:NAME_CHARS], b"", link=link)
+    data = given["data"]
     if data.startswith("data:"):  # as browsers write it: data:image/png;base64,...
         data = data.partition(",")[2]
     try:

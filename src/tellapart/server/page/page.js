@@ -3,6 +3,10 @@
 const AT_ONCE = 3; // requests of this page that run together: a server's queue is for everyone
 const SHOWN = 5; // classes that are seen at once; the rest unfolds
 const RETRIES = 4; // where the server is busy and says when to come again
+const HEAT_PX = 448; // of a heat map's longer side: its own 7 cells are drawn soft
+const DECIDES = 0.02; // a fall of the probability below this is no part's doing
+const SPEAKS_FOR = [230, 97, 0]; // orange and blue are told apart by nearly everyone
+const SPEAKS_AGAINST = [20, 100, 255];
 
 const byId = (id) => document.getElementById(id);
 const waiting = []; // cards whose pictures are still to be sent
@@ -48,9 +52,11 @@ function say(text) {
 function add(files) {
   for (const file of files) {
     const card = byId("card").content.firstElementChild.cloneNode(true);
-    card.querySelector(".file").textContent = shown(file.name || "pasted picture");
+    const name = shown(file.name || "pasted picture");
+    for (const place of card.querySelectorAll(".file, .no-preview bdi")) place.textContent = name;
     show(file, card.querySelector("img"));
     card.querySelector(".again").onclick = () => enqueue(file, card);
+    card.querySelector(".why").onclick = () => why(file, card);
     byId("cards").prepend(card);
     enqueue(file, card);
   }
@@ -66,6 +72,8 @@ function show(file, img) {
 
 function enqueue(file, card) {
   card.className = "card waiting";
+  card.dataset.model = byId("model").value;
+  card.querySelector(".why").hidden = true;
   card.querySelector(".again").hidden = true;
   card.querySelector(".label").textContent = "Looking …";
   asked += 1;
@@ -77,7 +85,7 @@ function next() {
   while (running < AT_ONCE && waiting.length) {
     running += 1;
     const { file, card } = waiting.shift();
-    ask(file)
+    ask(file, { model: card.dataset.model })
       .then((row) => fill(card, row), (error) => fail(card, error.message, true))
       .finally(() => { running -= 1; answered += 1; tellProgress(); next(); });
   }
@@ -89,10 +97,10 @@ function tellProgress() {
   say(left ? `Looking at ${left} of ${asked} …` : asked === 1 ? "1 picture answered." : asked ? `${asked} pictures answered.` : "");
 }
 
-async function ask(file) {
+async function ask(file, options) {
   const form = new FormData();
   form.append("file", file, file.name || "picture");
-  form.append("model", byId("model").value);
+  for (const [name, value] of Object.entries(options)) form.append(name, value);
   for (let attempt = 0; ; attempt += 1) {
     const response = await fetch("v1/predict", { method: "POST", body: form, headers: headers() }).catch(() => null);
     if (!response) throw new Error("The server does not answer.");
@@ -117,7 +125,9 @@ function fail(card, text, mayTryAgain) {
 function fill(card, row) {
   if (row.error) return fail(card, `Not read: ${row.error}`, false);
   card.className = row.unknown ? "card unknown" : "card";
-  card.querySelector(".label").textContent = row.unknown ? `Unknown (nearest: ${shown(row.label)})` : shown(row.label);
+  const label = shown((row.labels?.length ? row.labels : [row.label]).join(", ")) || "None of the labels";
+  card.querySelector(".label").textContent = row.unknown ? `Unknown (nearest: ${label})` : label;
+  card.querySelector(".why").hidden = false;
   card.querySelector(".stranger").hidden = !row.unknown;
   const ordered = Object.entries(row.probabilities).sort((one, other) => other[1] - one[1]);
   const [first, rest] = card.querySelectorAll(".bars");
@@ -126,6 +136,61 @@ function fill(card, row) {
   const fold = card.querySelector(".rest");
   fold.hidden = ordered.length <= SHOWN;
   fold.querySelector("summary").textContent = `${ordered.length - SHOWN} more`;
+}
+
+// The heat map: asked for when it is first wanted, then shown and hidden.
+async function why(file, card) {
+  const [button, heat, where] = [".why", ".heat", ".where"].map((name) => card.querySelector(name));
+  if (heat.dataset.said === undefined) {
+    if (button.getAttribute("aria-busy")) return;
+    button.setAttribute("aria-busy", "true");
+    where.textContent = "Hiding one part after the other …";
+    const row = await ask(file, { model: card.dataset.model, explain: true }).catch((error) => ({ error: error.message }));
+    button.removeAttribute("aria-busy");
+    if (!row.explanation) {
+      where.textContent = shown(row.error);
+      return;
+    }
+    drawHeat(heat, card.querySelector("img"), row.explanation);
+    heat.dataset.said = inWords(row.explanation, row.probabilities);
+    heat.hidden = true;
+  }
+  heat.hidden = !heat.hidden;
+  button.setAttribute("aria-pressed", String(!heat.hidden));
+  where.textContent = heat.hidden ? "" : heat.dataset.said;
+}
+
+function drawHeat(heat, img, { rows, columns, drops, box }) {
+  const most = Math.max(0.1, ...drops.flat().map(Math.abs)); // where little changes, little is coloured
+  const small = Object.assign(document.createElement("canvas"), { width: columns, height: rows });
+  const pixels = new ImageData(columns, rows);
+  drops.flat().forEach((drop, place) => {
+    const colour = drop > 0 ? SPEAKS_FOR : SPEAKS_AGAINST;
+    pixels.data.set([...colour, (200 * Math.abs(drop)) / most], 4 * place);
+  });
+  small.getContext("2d").putImageData(pixels, 0, 0);
+  const [width, height] = img.hidden ? [1, 1] : [img.naturalWidth, img.naturalHeight];
+  const [left, top, right, bottom] = img.hidden ? [0, 0, 1, 1] : box;
+  const scale = HEAT_PX / Math.max(width, height);
+  heat.width = Math.max(1, Math.round(width * scale));
+  heat.height = Math.max(1, Math.round(height * scale));
+  const context = heat.getContext("2d");
+  context.imageSmoothingQuality = "high";
+  context.drawImage(small, left * heat.width, top * heat.height, (right - left) * heat.width, (bottom - top) * heat.height);
+}
+
+function inWords({ label, columns, rows, drops }, probabilities) {
+  const flat = drops.flat();
+  const most = Math.max(...flat);
+  if (most < DECIDES) return `No part alone decides: with any of them hidden, ${shown(label)} falls by less than ${DECIDES * 100} points.`;
+  const place = flat.indexOf(most);
+  const third = (number, count) => Math.floor((3 * (number + 0.5)) / count);
+  const down = ["top", "middle", "bottom"][third(Math.floor(place / columns), rows)];
+  const across = ["left", "middle", "right"][third(place % columns, columns)];
+  const named = down === across ? "middle" : [down, across].filter((word) => word !== "middle").join(" ");
+  const from = probabilities[label];
+  const shares = [from, from - most].map((share) => `${(100 * Math.max(0, share)).toFixed(1)} %`);
+  return `The ${named} matters most: with it hidden, ${shown(label)} falls from ${shares[0]} to ${shares[1]}. Orange speaks for it, blue against it.`;
 }
 
 function bar([name, probability]) {
@@ -148,6 +213,8 @@ function clear() {
   byId("files").focus();
 }
 
+// Phones count HEIC among the pictures; an iPhone sends it as JPEG unless it is asked for by name.
+if (matchMedia("(pointer: coarse)").matches) byId("files").accept = "image/*";
 for (const id of ["files", "camera"]) {
   byId(id).addEventListener("change", (event) => {
     add([...event.target.files]);
