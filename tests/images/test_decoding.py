@@ -473,9 +473,7 @@ def test_a_tiff_of_very_many_tags_is_refused_unread() -> None:
 
 @pytest.mark.parametrize(("n_tags", "size"), [(1000, (20, 30)), (20_000, (30, 20))])
 def test_an_exif_of_very_many_tags_says_nothing(n_tags: int, size: tuple[int, int]) -> None:
-    another, turned = (
-        struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in ((40_000, 4, 0), (ORIENTATION_TAG, 3, 6))
-    )
+    empty, turned = (struct.pack("<HHII", *tag) for tag in ((40_000, 4, 1, 0), (ORIENTATION_TAG, 3, 1, 6)))
     exif = b"Exif\0\0" + tiff_with(1, n_tags).replace(empty, turned)
     assert open_picture(encoded(Image.new("RGB", (30, 20)), "PNG", exif=exif)).size == size
 

@@ -7,9 +7,10 @@ import os
 import stat
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from tellapart.images.limits import MAX_BYTES, MAX_CHANNELS, MAX_PIXELS, MAX_SCA
 DECODER = 2  # raise it whenever a picture is opened or fitted to other pixels; what was computed from the older is not taken
 # Formats are an allow-list: Pillow also opens some that start programs (EPS) or are no pictures of things.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "PPM", "JPEG2000")
+PLUGINS = ("Jpeg", "Mpo", "Png", "WebP", "Gif", "Bmp", "Tiff", "Avif", "Ppm", "Jpeg2K")  # of Pillow, that open these
 Source = str | Path | bytes | np.ndarray  # where a picture is, its file's bytes, or pixels (H, W) or (H, W, C) uint8
 WHITE = (255, 255, 255)
 TIFF_REMEDY = "Save each channel as a grey page, or all as an array (N, height, width, channels) in a .npz."
@@ -84,6 +86,17 @@ def shown_channels(n_channels: int) -> str:
         return ""
     some = "the first three, as red, green and blue" if n_channels > RGB_CHANNELS else "the first, as grey"
     return f"{some}, of {n_channels} channels"
+
+
+@cache
+def known_formats() -> tuple[str, ...]:
+    """Those of `FORMATS` that this Pillow was built with. Takes a tenth of a second the first time."""
+    for (
+        name
+    ) in PLUGINS:  # else Pillow knows only the five commonest formats until it first meets another, and then loads them all
+        with suppress(ImportError):
+            import_module(f"PIL.{name}ImagePlugin")
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def picture_size(content: bytes) -> tuple[int, int]:
@@ -230,7 +243,7 @@ def _identify(content: bytes) -> Image.Image:
     if content.startswith(tiffs.STARTS):
         _refuse_many_tags(content, n_pages=1)
     try:
-        return Image.open(BytesIO(content), formats=_known_formats())
+        return Image.open(BytesIO(content), formats=known_formats())
     except UnidentifiedImageError as error:
         if _is_heic(content):
             return _open_heic(content)
@@ -239,13 +252,6 @@ def _identify(content: bytes) -> Image.Image:
                 "undecodable", f"a TIFF that is damaged, or of more than 4 channels a page. {TIFF_REMEDY}"
             ) from error
         raise PictureError("not_a_picture", f"not a picture ({_guess(content)})") from error
-
-
-@cache
-def _known_formats() -> tuple[str, ...]:
-    """Those of `FORMATS` that this Pillow was built with."""
-    Image.init()  # else Pillow knows only the five commonest formats until it first meets another
-    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _is_heic(content: bytes) -> bool:
