@@ -19,6 +19,7 @@ from tellapart.errors import CallError, TellapartError
 from tellapart.images.decoding import known_formats
 from tellapart.server.app import make_app
 from tellapart.server.connections import guarded_protocol
+from tellapart.server.doors import Door
 from tellapart.server.guarding import Guard
 from tellapart.server.keys import Keys
 from tellapart.server.limits import Limits
@@ -58,7 +59,7 @@ def serve(
         app = Guard(make_app(service), service, root_path=prefix)
         config = uvicorn.Config(
             app,
-            http=guarded_protocol(limits),
+            http=guarded_protocol(limits, Door(service, root_path=prefix).turn_away),
             ws="none",
             lifespan="off",
             log_config=None,
