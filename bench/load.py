@@ -28,6 +28,7 @@ from typing import Any
 
 PAUSE_S = 0.05  # between requests of `alone`
 MAX_OPEN = 2000  # connections of `open`; a request that finds none free waits, and its latency shows it
+KEPT_S = 2.0  # for which a connection is kept without a request; servers close theirs after five
 LATE_S = 30.0  # what is not answered so long after the last request counts as broken
 
 
@@ -127,7 +128,7 @@ class Target:
     def __init__(self, url: str) -> None:
         parts = urllib.parse.urlsplit(url)
         self.host, self.port, self.path = parts.hostname, parts.port, f"{parts.path or '/'}?{parts.query}".rstrip("?")
-        self._idle: list[Connection] = []
+        self._idle: list[tuple[Connection, float]] = []  # and since when
         self._room = asyncio.Semaphore(MAX_OPEN)
 
     def request(self, content_type: str, body: bytes) -> bytes:
@@ -143,19 +144,21 @@ class Target:
                 return await connection.ask(request)
             finally:
                 if connection.is_open and keeps:
-                    self._idle.append(connection)
+                    self._idle.append((connection, time.perf_counter()))
                 else:
                     connection.close()
 
     async def _connection(self) -> Connection:
         while self._idle:
-            if (connection := self._idle.pop()).is_open:
+            connection, since = self._idle.pop()
+            if connection.is_open and time.perf_counter() - since < KEPT_S:
                 return connection
+            connection.close()
         _, connection = await asyncio.get_running_loop().create_connection(Connection, self.host, self.port)
         return connection
 
     def close(self) -> None:
-        for connection in self._idle:
+        for connection, _ in self._idle:
             connection.close()
 
 
