@@ -265,7 +265,7 @@ async def run(args: argparse.Namespace) -> dict[str, Any]:
         tally = await alone(target, requests, seconds=args.seconds)
     used_s, whole_s = time.process_time() - cpu, time.perf_counter() - start
     target.close()
-    more = {"ok_each_second": per_second(tally)} if args.how == "open" else {}
+    more = {"ok_each_second": per_second(tally), "drained_s": round(whole_s - args.seconds, 2)} if args.how == "open" else {}
     return tally.to_json(seconds=args.seconds) | {"generator_cores": round(used_s / whole_s, 3)} | more
 
 
