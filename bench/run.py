@@ -1,7 +1,7 @@
 """Time Tellapart against others and against what it must reach. See bench/README.md.
 
-    python bench/run.py [frozen|training|all|MEASURE] [--data DIR] [--repeats N] [--peer-repeats N] [--budget S ...]
-                        [--limit N] [--peer-python PYTHON] [--keras-python PYTHON] [--json FILE]
+    python bench/run.py [frozen|training|serving|all|MEASURE] [--data DIR] [--repeats N] [--peer-repeats N] [--budget S ...]
+                        [--limit N] [--peer-python PYTHON] [--keras-python PYTHON] [--litserve-python PYTHON] [--json FILE]
 
 MEASURE is one of frozen's flowers, coins, predict, start, memory, or of training's tutorial, compact, epochs.
 Markdown tables go to stdout, progress to stderr, JSON lines to FILE.
@@ -23,22 +23,29 @@ from epochs import epochs
 from measures import FROZEN, flowers, predict
 from results import Goal, Result, markdown, number
 from scratch import compact, tutorial
+from serving import serving
 from setting import BENCH, Setting, environment, machine_facts
 
 TRAINING = (tutorial, compact, epochs)
-GROUPS = {"frozen": FROZEN, "training": TRAINING, "all": (*FROZEN, *TRAINING)}
+GROUPS = {"frozen": FROZEN, "training": TRAINING, "serving": (serving,), "all": (*FROZEN, *TRAINING, serving)}
 WITH_PEERS = (flowers, predict, tutorial, epochs)
 WITH_KERAS = (tutorial,)
+WITH_LITSERVE = (serving,)
 DEFAULT_BUDGETS_S = (300,)
 
 
 def main() -> None:
     args = parse()
     chosen = GROUPS.get(args.measure) or [measure for measure in GROUPS["all"] if measure.__name__ == args.measure]
-    has_peers, has_keras = (args.peer_repeats > 0 and any(one in group for one in chosen) for group in (WITH_PEERS, WITH_KERAS))
-    peer_python = (args.peer_python or environment("peers")).absolute() if has_peers else None
-    keras_python = (args.keras_python or environment("keras")).absolute() if has_keras else None
-    machine = machine_facts(peer_python, keras_python)
+    peer_python, keras_python, litserve_python = (
+        (given or environment(name)).absolute() if args.peer_repeats > 0 and any(one in group for one in chosen) else None
+        for name, given, group in (
+            ("peers", args.peer_python, WITH_PEERS),
+            ("keras", args.keras_python, WITH_KERAS),
+            ("litserve", args.litserve_python, WITH_LITSERVE),
+        )
+    )
+    machine = machine_facts(peer_python, keras_python, litserve_python)
     if args.limit is not None:
         machine["pictures"] = f"A TRIAL with about {args.limit} pictures a data set: its figures mean nothing"
     with ExitStack() as stack:
@@ -52,6 +59,7 @@ def main() -> None:
             args.limit,
             peer_python,
             keras_python,
+            litserve_python,
             tuple(args.budget or DEFAULT_BUDGETS_S),
         )
         write(lines, {"kind": "machine", **machine})
@@ -64,7 +72,7 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    names = [*GROUPS, *(measure.__name__ for measure in GROUPS["all"])]
+    names = list(dict.fromkeys((*GROUPS, *(measure.__name__ for measure in GROUPS["all"]))))
     parser.add_argument("measure", nargs="?", default="frozen", choices=names, help="(default: frozen)")
     parser.add_argument("--data", type=Path, default=default_data(), help="holds the folders of pictures (default: %(default)s)")
     parser.add_argument("--repeats", type=positive, default=3, help="runs of our side (default: 3)")
@@ -75,6 +83,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--limit", type=positive, help="about this many pictures a data set, for a trial")
     parser.add_argument("--peer-python", type=Path, help="a Python with the peers (default: bench/.peers-venv, made if missing)")
     parser.add_argument("--keras-python", type=Path, help="a Python with Keras (default: bench/.keras-venv, made if missing)")
+    parser.add_argument(
+        "--litserve-python", type=Path, help="a Python with LitServe (default: bench/.litserve-venv, made if missing)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every result as a JSON line")
     return parser.parse_args()
 

@@ -17,6 +17,7 @@ BENCH = Path(__file__).resolve().parent
 OUR_PACKAGES = ("tellapart", "openvino", "onnx", "numpy", "pillow", "torch")
 PEER_PACKAGES = ("fastai", "timm", "torch", "torchvision", "pillow")
 KERAS_PACKAGES = ("keras", "tensorflow-cpu", "jax", "numpy")
+LITSERVE_PACKAGES = ("litserve", "fastapi", "uvicorn", "torch", "timm", "openvino", "pillow")
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Setting:
     limit: int | None  # pictures a data set, for a trial
     peer_python: Path | None
     keras_python: Path | None
+    litserve_python: Path | None
     budgets_s: tuple[int, ...]  # of the compact network
 
     @property
@@ -71,7 +73,7 @@ class Setting:
         return " ".join(f'"{word}"' if " " in word else word for word in words)
 
     def _short(self, path: Path) -> str:
-        if path in (self.peer_python, self.keras_python):
+        if path in (self.peer_python, self.keras_python, self.litserve_python):
             return "python"
         for folder, name in ((self.scratch / "part", "DATA"), (self.scratch, "TMP"), (self.data, "DATA"), (BENCH, "bench")):
             if path.is_relative_to(folder):
@@ -117,7 +119,9 @@ def environment(name: str) -> Path:
     return python
 
 
-def machine_facts(peer_python: Path | None, keras_python: Path | None = None) -> dict[str, str]:
+def machine_facts(
+    peer_python: Path | None, keras_python: Path | None = None, litserve_python: Path | None = None
+) -> dict[str, str]:
     """What a reader needs to know about the machine, in the order to print it."""
     facts = {
         "processor": _cpu_name(),
@@ -127,7 +131,11 @@ def machine_facts(peer_python: Path | None, keras_python: Path | None = None) ->
         "load at the start": f"{os.getloadavg()[0]:.2f}",
         "Tellapart's environment": f"Python {platform.python_version()}, {versions(OUR_PACKAGES)}",
     }
-    for name, python, packages in (("the peers'", peer_python, PEER_PACKAGES), ("Keras'", keras_python, KERAS_PACKAGES)):
+    for name, python, packages in (
+        ("the peers'", peer_python, PEER_PACKAGES),
+        ("Keras'", keras_python, KERAS_PACKAGES),
+        ("LitServe's", litserve_python, LITSERVE_PACKAGES),
+    ):
         if python is not None:
             code = f"import setting; print(setting.versions({packages}))"
             facts[f"{name} environment"] = subprocess.check_output([python, "-c", code], cwd=BENCH, text=True).strip()

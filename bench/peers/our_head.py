@@ -10,10 +10,11 @@ import torch
 from safetensors.torch import load_file
 
 MIDDLE_STAGE = 5
+INNERMOST = slice(2, 5)  # of 7 positions
 
 
 def features(model: torch.nn.Module, pictures: torch.Tensor) -> torch.Tensor:
-    """(N, 3, 224, 224) normalised -> (N, 2944): last layer's mean and maximum, middle stage's mean and spread."""
+    """(N, 3, 224, 224) normalised -> (N, 3136): last layer's mean and maximum; middle stage's mean, spread and innermost mean."""
     x = model.bn1(model.conv_stem(pictures))
     for stage in model.blocks[: MIDDLE_STAGE + 1]:
         x = stage(x)
@@ -22,7 +23,8 @@ def features(model: torch.nn.Module, pictures: torch.Tensor) -> torch.Tensor:
         x = stage(x)
     last = model.bn2(model.conv_head(x))  # (N, 1280, 7, 7)
     spread = middle.std((2, 3), correction=0)
-    return torch.cat([last.mean((2, 3)), last.amax((2, 3)), middle.mean((2, 3)), spread], 1)
+    innermost = middle[:, :, INNERMOST, INNERMOST].mean((2, 3))
+    return torch.cat([last.mean((2, 3)), last.amax((2, 3)), middle.mean((2, 3)), spread, innermost], 1)
 
 
 @dataclass(frozen=True)

@@ -444,6 +444,40 @@ def test_a_jpeg_of_very_many_scans_is_refused() -> None:
         open_picture(content + b"\xff\xda" * 80_000)
 
 
+def test_of_a_large_jpeg_fewer_scans_are_decoded() -> None:
+    """With 500 of them the decoder would be busy for a minute, on a file of half a megabyte."""
+    content = encoded(Image.new("RGB", (9000, 9000)), "JPEG", progressive=True)
+    last = content[content.rindex(b"\xff\xda") : -2]
+    with pytest.raises(PictureError, match=r"a JPEG of 81 megapixels of 60 scans; at most 17 are decoded"):
+        open_picture(content[:-2] + last * (60 - content.count(b"\xff\xda")) + content[-2:])
+
+
+def tiff_with(n_pages: int, n_tags: int) -> bytes:
+    """A grey picture of 8 x 8 px in a TIFF whose pages have at least so many tags, the first among them its own."""
+    own = [(256, 8), (257, 8), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, 8), (279, 64)]
+    tags = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in own]
+    tags += [struct.pack("<HHII", 40_000 + number % 20_000, 4, 1, 0) for number in range(n_tags - len(own))]
+    page_bytes = 2 + 12 * len(tags) + 4
+    places = [72 + number * page_bytes for number in range(n_pages)]
+    pages = [struct.pack("<H", len(tags)) + b"".join(tags) + struct.pack("<I", after) for after in (*places[1:], 0)]
+    return b"II*\0" + struct.pack("<I", places[0]) + bytes(64) + b"".join(pages)
+
+
+def test_a_tiff_of_very_many_tags_is_refused_unread() -> None:
+    """Pillow takes half a second for a full directory, and a small file can have thousands of them."""
+    assert open_picture(tiff_with(1, 60)).size == (8, 8)
+    assert str(refusal(tiff_with(1, 65_535))) == "a TIFF of 65,535 tags; at most 10,000 are read"
+    assert str(refusal(tiff_with(200, 1000))) == "a TIFF of 200,000 tags; at most 10,000 are read"
+    assert str(refusal(tiff_with(5000, 10))) == "a TIFF of more than 256 grey pages, which are too many channels"
+
+
+@pytest.mark.parametrize(("n_tags", "size"), [(1000, (20, 30)), (20_000, (30, 20))])
+def test_an_exif_of_very_many_tags_says_nothing(n_tags: int, size: tuple[int, int]) -> None:
+    empty, turned = (struct.pack("<HHII", *tag) for tag in ((40_000, 4, 1, 0), (ORIENTATION_TAG, 3, 1, 6)))
+    exif = b"Exif\0\0" + tiff_with(1, n_tags).replace(empty, turned)
+    assert open_picture(encoded(Image.new("RGB", (30, 20)), "PNG", exif=exif)).size == size
+
+
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_just_beyond_the_limit_the_size_is_named() -> None:
     assert str(refusal(png(10_000, 10_000))) == "10000 x 10000 pixels; at most 89 million are decoded"

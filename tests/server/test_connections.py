@@ -10,7 +10,7 @@ from typing import Any
 
 import uvicorn
 
-from tellapart.server.connections import guarded_protocol
+from tellapart.server.connections import TurnAway, guarded_protocol
 from tellapart.server.limits import Limits
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -24,12 +24,12 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"ok"})
 
 
-def with_server(limits: Limits, use: Callable[[Connect], Awaitable[None]]) -> None:
+def with_server(limits: Limits, use: Callable[[Connect], Awaitable[None]], turn_away: TurnAway = lambda _: None) -> None:
     """Run `use` against a real server with these limits."""
 
     async def run() -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            config = uvicorn.Config(answer, http=guarded_protocol(limits), lifespan="off", ws="none", log_config=None)
+            config = uvicorn.Config(answer, http=guarded_protocol(limits, turn_away), lifespan="off", ws="none", log_config=None)
             server = uvicorn.Server(config)
             serving = asyncio.create_task(server._serve([listener]))
             try:

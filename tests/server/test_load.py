@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import shutil
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -126,15 +124,6 @@ def test_a_server_that_is_stopped_answers_what_it_took(
     assert len(answered) == len(answers)
 
 
-@pytest.mark.slow
-def test_many_stops_lose_nothing(start: Start, run_folder: Path, contents: list[bytes]) -> None:
-    for _ in range(5):
-        with start(run_folder) as server, asking(server, contents[0], n_threads=12) as answers:
-            until(lambda answers=answers: len(answers) > 50)
-            server.stop()
-        assert {status for status, _ in answers} == {200}
-
-
 def test_ready_says_that_it_is_leaving(start: Start, run_folder: Path) -> None:
     with start(run_folder) as server:
         connections = [http.client.HTTPConnection("127.0.0.1", server.port) for _ in range(2)]
@@ -212,25 +201,3 @@ def test_a_link_that_leads_elsewhere_is_followed_unasked(start: Start, models: P
         point(models / "current", models / "second")
         until(lambda: server.predict(contents[0]).json["version"] == second)
         assert metric(server, f'tellapart_model_info{{model="shapes",version="{second}"}}') == 1
-
-
-@pytest.mark.slow
-def test_clients_that_dawdle_stop_no_one(start: Start, run_folder: Path, contents: list[bytes]) -> None:
-    """Heads and bodies that come a byte at a time: others are answered, and the dawdlers are let go."""
-    heads = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 1000000\r\n"
-    with start(run_folder) as server:
-        dawdlers = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(1000)]
-        try:
-            for number, dawdler in enumerate(dawdlers):
-                dawdler.sendall(heads if number % 2 else heads + b"\r\nx")
-            for _ in range(5):
-                assert server.predict(contents[0]).status == 200
-            assert dawdlers[0].recv(12) == b"HTTP/1.1 408"
-            assert dawdlers[1].recv(1) == b""
-        except ConnectionResetError:
-            pass  # let go too
-        finally:
-            for dawdler in dawdlers:
-                dawdler.close()
-        assert server.predict(contents[0]).status == 200
-        until(lambda: len(os.listdir(f"/proc/{server.process.pid}/fd")) < 100)

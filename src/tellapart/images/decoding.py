@@ -7,9 +7,10 @@ import os
 import stat
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 
@@ -17,16 +18,16 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from tellapart.errors import MissingExtraError, PictureError
-from tellapart.images import containers, jpegs
-from tellapart.images.limits import MAX_BYTES, MAX_CHANNELS, MAX_PIXELS, MAX_SCANS, RGB_CHANNELS
+from tellapart.images import containers, jpegs, tiffs
+from tellapart.images.limits import MAX_BYTES, MAX_CHANNELS, MAX_PIXELS, MAX_SCANNED, MAX_SCANS, MAX_TAGS, RGB_CHANNELS
 
 DECODER = 2  # raise it whenever a picture is opened or fitted to other pixels; what was computed from the older is not taken
 # Formats are an allow-list: Pillow also opens some that start programs (EPS) or are no pictures of things.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "PPM", "JPEG2000")
+PLUGINS = ("Jpeg", "Mpo", "Png", "WebP", "Gif", "Bmp", "Tiff", "Avif", "Ppm", "Jpeg2K")  # of Pillow, that open these
 Source = str | Path | bytes | np.ndarray  # where a picture is, its file's bytes, or pixels (H, W) or (H, W, C) uint8
 WHITE = (255, 255, 255)
 TIFF_REMEDY = "Save each channel as a grey page, or all as an array (N, height, width, channels) in a .npz."
-TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 SAMPLES_PER_PIXEL = 277  # the tag of a TIFF
 # A FIFO is opened without waiting for who writes to it; Windows has neither of the former two flags, and alone the third.
 READ_AT_ONCE = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
@@ -87,6 +88,17 @@ def shown_channels(n_channels: int) -> str:
     return f"{some}, of {n_channels} channels"
 
 
+@cache
+def known_formats() -> tuple[str, ...]:
+    """Those of `FORMATS` that this Pillow was built with. Takes a tenth of a second the first time."""
+    for (
+        name
+    ) in PLUGINS:  # else Pillow knows only the five commonest formats until it first meets another, and then loads them all
+        with suppress(ImportError):
+            import_module(f"PIL.{name}ImagePlugin")
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
 def picture_size(content: bytes) -> tuple[int, int]:
     """Width and height in px as stored, from the header of a file alone. Raises PictureError, also for a picture too large."""
     if frame := jpegs.plain_frame(content):
@@ -101,24 +113,26 @@ def _opened(source: Source, mode: str, min_side_px: int | None) -> Opened:
     if isinstance(content, np.ndarray):
         opened = _opened_array(content)
     else:
-        _refuse_many_scans(content)
         opened = _opened_plain(content, mode, min_side_px) or _opened_file(content, min_side_px)
     return opened if opened.image.mode == mode else replace(opened, image=opened.image.convert(mode))
 
 
 def _opened_plain(content: bytes, mode: str, min_side_px: int | None) -> Opened | None:
     """A plain JPEG; None for anything else, and for one that is damaged."""
-    frame = jpegs.plain_frame(content)
-    image = frame and jpegs.decode(content, frame, mode, min_side_px=min_side_px)
-    return Opened(image, (frame.width, frame.height), len(content), "JPEG", frame.mode, "") if frame and image else None
+    if not (frame := jpegs.plain_frame(content)):
+        return None
+    _refuse_many_scans(content, frame.width * frame.height)
+    image = jpegs.decode(content, frame, mode, min_side_px=min_side_px)
+    return Opened(image, (frame.width, frame.height), len(content), "JPEG", frame.mode, "") if image else None
 
 
 def _opened_file(content: bytes, min_side_px: int | None) -> Opened:
     """A picture file of any format, in RGB. Raises PictureError."""
     with _picture_errors(), _identify(content) as image:
         _refuse_bomb(image)
+        _refuse_many_scans(content, math.prod(image.size))
         size, mode, format_name = image.size, image.mode, image.format or ""
-        if format_name == "TIFF" and (channels := _tiff_channels(image)) is not None:
+        if format_name == "TIFF" and (channels := _tiff_channels(image, content)) is not None:
             return _opened_channels(channels, len(content), format_name)
         if min_side_px is not None:
             image.draft(None, (min_side_px, min_side_px))
@@ -158,18 +172,23 @@ def _opened_channels(pixels: np.ndarray, n_bytes: int, format_name: str) -> Open
     return Opened(shown, shown.size, n_bytes, format_name, f"{len(bands)} bands", "", others)
 
 
-def _tiff_channels(image: Image.Image) -> np.ndarray | None:
+def _tiff_channels(image: Image.Image, content: bytes) -> np.ndarray | None:
     """The pages of a TIFF as the channels (H, W, C) uint8 of one picture, where they are several, grey and of one size.
 
-    None for any other: its first page is the picture. Raises PictureError for too many, and for channels that Pillow leaves out.
+    None for any other: its first page is the picture. Raises PictureError for too many grey pages, and for channels that Pillow
+    leaves out.
     """
     if image.tag_v2.get(SAMPLES_PER_PIXEL, 1) > 4:  # type: ignore[attr-defined]  # of a TIFF
         raise PictureError("undecodable", f"a TIFF of more than 4 channels a page. {TIFF_REMEDY}")
-    n_pages = getattr(image, "n_frames", 1) if _is_levels(image.mode) else 1
+    if not _is_levels(image.mode):
+        return None
+    if _refuse_many_tags(content, n_pages=MAX_CHANNELS + 1) > MAX_CHANNELS:
+        raise PictureError("too_large", f"a TIFF of more than {MAX_CHANNELS} grey pages, which are too many channels")
+    n_pages = getattr(image, "n_frames", 1)
     if n_pages == 1 or len({_page_kind(image, number) for number in range(n_pages)}) > 1:
         image.seek(0)
         return None
-    if n_pages > MAX_CHANNELS or n_pages * math.prod(image.size) > RGB_CHANNELS * MAX_PIXELS:
+    if n_pages * math.prod(image.size) > RGB_CHANNELS * MAX_PIXELS:
         raise PictureError("too_large", f"{n_pages} pages of {image.size[0]} x {image.size[1]} pixels are too many channels")
     pages = np.stack([_page(image, number) for number in range(n_pages)], 2)
     return pages if pages.dtype == np.uint8 else _to_uint8(pages)
@@ -221,23 +240,18 @@ def _read_open(descriptor: int) -> bytes:
 def _identify(content: bytes) -> Image.Image:
     if not content:
         raise PictureError("empty", "the file is empty (0 bytes)")
+    if content.startswith(tiffs.STARTS):
+        _refuse_many_tags(content, n_pages=1)
     try:
-        return Image.open(BytesIO(content), formats=_known_formats())
+        return Image.open(BytesIO(content), formats=known_formats())
     except UnidentifiedImageError as error:
         if _is_heic(content):
             return _open_heic(content)
-        if content.startswith(TIFF_STARTS):
+        if content.startswith(tiffs.STARTS):
             raise PictureError(
                 "undecodable", f"a TIFF that is damaged, or of more than 4 channels a page. {TIFF_REMEDY}"
             ) from error
         raise PictureError("not_a_picture", f"not a picture ({_guess(content)})") from error
-
-
-@cache
-def _known_formats() -> tuple[str, ...]:
-    """Those of `FORMATS` that this Pillow was built with."""
-    Image.init()  # else Pillow knows only the five commonest formats until it first meets another
-    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _is_heic(content: bytes) -> bool:
@@ -273,14 +287,27 @@ def _refuse_bomb(image: Image.Image) -> None:
         raise PictureError("too_large", f"{width} x {height} pixels; at most {MAX_PIXELS / 1e6:.0f} million are decoded")
 
 
-def _refuse_many_scans(content: bytes) -> None:
+def _refuse_many_scans(content: bytes, n_pixels: int) -> None:
     """Each scan of a progressive JPEG goes over all of the picture, so that a small file can take minutes."""
-    if content.startswith(jpegs.START) and (n_scans := content.count(b"\xff\xda")) > MAX_SCANS:
-        raise PictureError("too_many_scans", f"a JPEG of {n_scans:,} scans; at most {MAX_SCANS} are decoded")
+    most = min(MAX_SCANS, MAX_SCANNED // n_pixels)
+    if content.startswith(jpegs.START) and (n_scans := content.count(b"\xff\xda")) > most:
+        size = "" if most == MAX_SCANS else f" of {n_pixels / 1e6:.0f} megapixels"
+        raise PictureError("too_many_scans", f"a JPEG{size} of {n_scans:,} scans; at most {most} are decoded")
+
+
+def _refuse_many_tags(content: bytes, *, n_pages: int) -> int:
+    """How many pages a TIFF has, not more than `n_pages` being looked at. Raises PictureError for too many tags in them."""
+    found, n_tags = tiffs.counted_tags(content, n_pages=n_pages)
+    if n_tags > MAX_TAGS:
+        raise PictureError("too_large", f"a TIFF of {n_tags:,} tags; at most {MAX_TAGS:,} are read")
+    return found
 
 
 def _exif(image: Image.Image) -> tuple[str, int]:
     """The camera's model, and the orientation, 1 where the picture is upright as it is stored."""
+    stored = image.info.get("exif") or b""
+    if tiffs.counted_tags(stored.removeprefix(b"Exif\0\0"), n_pages=1)[1] > MAX_TAGS:
+        return "", 1
     try:
         exif = image.getexif()
         return str(exif.get(ExifTags.Base.Model, "")).strip("\0 "), int(exif.get(ExifTags.Base.Orientation, 1))

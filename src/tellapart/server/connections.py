@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tellapart.server.limits import Limits
 
+IDLE = {h11.CLIENT: h11.IDLE, h11.SERVER: h11.IDLE}
+TurnAway = Callable[[bytes], tuple[bytes, int] | None]
 
-def guarded_protocol(limits: Limits) -> type[H11Protocol]:
+
+def guarded_protocol(limits: Limits, turn_away: TurnAway) -> type[H11Protocol]:
     """The protocol of a server whose connections are closed where the headers of a request take too long, and the longest
     waiting of them first where there are too many.
+
+    A request for which `turn_away` has an answer gets that, and its body is passed over.
     """
     waiting: dict[Guarded, None] = {}  # connections without a request, the longest waiting first
 
     class Guarded(H11Protocol):
         timer: asyncio.TimerHandle | None = None
+        n_passed_over = 0  # bytes that are still to come of a request that was turned away
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -25,8 +33,31 @@ def guarded_protocol(limits: Limits) -> type[H11Protocol]:
                 next(iter(waiting)).transport.abort()
 
         def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            self._watch()
+            while data and not self.transport.is_closing():
+                if self.n_passed_over:
+                    data = self._rest(data)
+                elif self._is_idle() and (turned_away := turn_away(data)):
+                    answer, self.n_passed_over = turned_away
+                    self._unset_keepalive_if_required()
+                    self._watch()  # the body has as long as headers have
+                    self.transport.write(answer)
+                else:
+                    super().data_received(data)
+                    self._watch()
+                    return
+
+        def _is_idle(self) -> bool:
+            """Whether what comes is the beginning of a request."""
+            return self.conn.states == IDLE and not self.conn.trailing_data[0]
+
+        def _rest(self, data: bytes) -> bytes:
+            """What comes after the request that is passed over."""
+            n_bytes = min(len(data), self.n_passed_over)
+            self.n_passed_over -= n_bytes
+            if not self.n_passed_over:
+                self._unwatch()
+                self.on_response_complete()
+            return data[n_bytes:]
 
         def on_response_complete(self) -> None:
             super().on_response_complete()

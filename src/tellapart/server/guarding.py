@@ -145,8 +145,12 @@ def refused(refusal: Refusal, request_id: str, facts: dict[str, object]) -> Resp
     headers: Mapping[str, str] = {} if refusal.retry_after_s is None else {"retry-after": str(refusal.retry_after_s)}
     if refusal.status == 401:
         headers = {"www-authenticate": "Bearer"}
-    body = {"error": {"kind": refusal.kind, "text": str(refusal)}, "request_id": request_id}
-    return Response(json.dumps(body), refusal.status, headers, "application/json")
+    return Response(refusal_body(refusal, request_id), refusal.status, headers, "application/json")
+
+
+def refusal_body(refusal: Refusal, request_id: str) -> bytes:
+    """What is said of a refusal, as JSON."""
+    return json.dumps({"error": {"kind": refusal.kind, "text": str(refusal)}, "request_id": request_id}).encode()
 
 
 def route_path(scope: Scope) -> str:

@@ -60,7 +60,7 @@ class Room:
     @contextmanager
     def held(self) -> Iterator[Held]:
         """What one request takes of the room; all of it is given back at the end. Raises Refusal (429) where none is left."""
-        if self.n_pictures >= self._limits.queue_pictures or self.n_bytes >= self._limits.queue_bytes:
+        if self.is_full():
             raise overloaded()
         held = Held(self)
         try:
@@ -68,6 +68,10 @@ class Room:
         finally:
             self.n_pictures -= held.n_pictures
             self.n_bytes -= held.n_bytes
+
+    def is_full(self, *, n_coming: int = 0) -> bool:
+        """Whether no other picture fits in beside so many that are coming."""
+        return self.n_pictures + n_coming >= self._limits.queue_pictures or self.n_bytes >= self._limits.queue_bytes
 
     def has(self, *, n_pictures: int = 0, n_bytes: int = 0) -> bool:
         """Whether so many more fit in."""

@@ -10,13 +10,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import uvicorn
 
 from tellapart.errors import CallError, TellapartError
+from tellapart.images.decoding import known_formats
 from tellapart.server.app import make_app
 from tellapart.server.connections import guarded_protocol
+from tellapart.server.doors import Door
 from tellapart.server.guarding import Guard
 from tellapart.server.keys import Keys
 from tellapart.server.limits import Limits
@@ -54,12 +57,13 @@ def serve(
     _raise_file_limit()
     prefix = _prefix(root_path)
     with _listening(host, port) as listener:
+        Thread(target=known_formats).start()  # beside the models, so that the first picture of a rare format need not wait for it
         metrics = Metrics()
         service = Service(Models(places, metrics), metrics, limits, keys, links=links)
         app = Guard(make_app(service), service, root_path=prefix)
         config = uvicorn.Config(
             app,
-            http=guarded_protocol(limits),
+            http=guarded_protocol(limits, Door(service, root_path=prefix).turn_away),
             ws="none",
             lifespan="off",
             log_config=None,

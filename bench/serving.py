@@ -1,0 +1,173 @@
+"""Our server beside LitServe: requests at once, latency under load, one request alone; the same network, pictures and labels.
+
+Each side is started anew in every round; in a round all sides are asked by the same generator (load.py) for the same times.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from load import BODIES
+from measures import PEERS, bundle_of, train
+from processes import run_process
+from results import Figure, Goal, Result
+from servers import Running, litserve, predict_labels, tellapart_serve
+from setting import BENCH, Setting, picture_paths
+
+SIZE = (500, 375)  # of the pictures
+QUALITY = 90
+CLIENTS = 32  # enough that no batch waits for one
+WARM_UP_S, CLOSED_S, OPEN_S, ALONE_S = 4.0, 15.0, 40.0, 6.0
+TRIAL_S = 6.0  # of each of the fair peer's settings, the best of which is measured
+TRIAL_SCALE = 0.2  # of all times where the pictures are limited
+LOAD = 0.8  # of a side's own capacity
+FAIR_SETTINGS = ((1, 1), (1, 4), (2, 1), (2, 4))  # workers and pictures a batch of LitServe with our network
+
+
+@dataclass
+class Side:
+    """A server that can be started, how it is asked, and what each round found."""
+
+    name: str
+    start: Callable[[], AbstractContextManager[Running]]
+    body: str
+    path: str
+    rounds: list[dict[str, Any]] = field(default_factory=list)
+
+    def figures(self, *keys: str) -> tuple[float, ...]:
+        """A figure of each round, by its keys in the generator's answer."""
+        values = []
+        for found in self.rounds:
+            for key in keys:
+                found = found[key]
+            values.append(float(found))
+        return tuple(values)
+
+    def median(self, *keys: str) -> float:
+        return statistics.median(self.figures(*keys))
+
+
+def serving(setting: Setting) -> Iterator[Result]:
+    """Requests/s at saturation, latency at 80 % of a side's own capacity, one request alone, labels."""
+    run, pictures = setting.fresh("run"), enlarged(setting)
+    train(setting, setting.pictures("flowers"), setting.fresh("cache"), out=run)
+    sides = [Side("tellapart serve", partial(tellapart_serve, run), "raw", "/v1/predict")]
+    if setting.peer_repeats:
+        sides += litserve_sides(setting, bundle_of(run), pictures)
+    labels, scale = [], 1.0 if setting.limit is None else TRIAL_SCALE
+    for number in range(setting.repeats):
+        for side in sides:
+            with side.start() as running:
+                side.rounds.append(measured(side, running, pictures, scale=scale))
+                if number == 0:
+                    labels.append(labels_of(side, running, pictures))
+    yield from _labels(sides, labels, pictures)
+    for side in sides:
+        yield from _side_figures(side)
+    yield from _goals(*sides)
+
+
+def enlarged(setting: Setting) -> Path:
+    """The pictures of flowers/val as JPEGs of 500 x 375 px: scaled to 500, of which the middle is kept."""
+    from PIL import Image
+
+    source, target = setting.pictures("flowers") / "val", setting.scratch / "flowers-500"
+    for path in picture_paths(source):
+        copy = target / path.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        side = max(SIZE)
+        image = Image.open(path).convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
+        top = (side - SIZE[1]) // 2
+        image.crop((0, top, side, top + SIZE[1])).save(copy, "JPEG", quality=QUALITY)
+    return target
+
+
+def litserve_sides(setting: Setting, bundle: Path, pictures: Path) -> list[Side]:
+    """Its README's way, and our network with those of its settings that answer most."""
+    python = setting.litserve_python or Path(sys.executable)
+    fair = []
+    for settings in FAIR_SETTINGS:
+        start = partial(litserve, python, PEERS / "litserve_openvino.py", bundle, *settings)
+        side = Side(
+            f"LitServe, our network in OpenVINO ({settings[0]} workers, batches of {settings[1]})", start, "litserve", "/predict"
+        )
+        with side.start() as running:
+            found = asked(side, running, pictures, "closed", seconds=TRIAL_S, warm_up=WARM_UP_S, clients=CLIENTS)
+        print(f"serving: {side.name}: {found['ok_per_s']:.0f} requests/s in a trial", file=sys.stderr, flush=True)
+        fair.append((found["ok_per_s"], side))
+    start = partial(litserve, python, PEERS / "litserve_torch.py", bundle)
+    return [Side("LitServe, PyTorch as in its README", start, "litserve", "/predict"), max(fair, key=lambda one: one[0])[1]]
+
+
+def measured(side: Side, running: Running, pictures: Path, *, scale: float) -> dict[str, Any]:
+    """One round of one side, its times multiplied by `scale`."""
+    ask = partial(asked, side, running, pictures)
+    found = {"full": ask("closed", seconds=scale * CLOSED_S, warm_up=WARM_UP_S, clients=CLIENTS)}
+    found["load"] = ask("open", seconds=scale * OPEN_S, rate=LOAD * found["full"]["ok_per_s"])
+    found["alone"] = ask("alone", seconds=scale * ALONE_S)
+    for part in found.values():
+        if part["broken"] or not part["statuses"].keys() <= {"200", "429"}:
+            raise RuntimeError(f"{side.name} did not answer all: {part}")
+        part["answered"] = 100 * part["statuses"]["200"] / part["n"]
+    return found | {"resident_mb": running.resident_mb(), "ready_s": running.ready_s}
+
+
+def asked(side: Side, running: Running, pictures: Path, how: str, **options: float) -> dict[str, Any]:
+    """What the generator found of a side."""
+    return generated(how, running.url(side.path), pictures, body=side.body, **options)
+
+
+def generated(how: str, url: str, pictures: Path, **options: float | str) -> dict[str, Any]:
+    """What the generator found, in a process of its own."""
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    command = [sys.executable, str(BENCH / "load.py"), how, url, str(pictures), *words]
+    answer: dict[str, Any] = json.loads(run_process(command).stdout)
+    return answer
+
+
+def labels_of(side: Side, running: Running, pictures: Path) -> list[str]:
+    content_type, body_of = BODIES[side.body]
+    return predict_labels(running.port, side.path, content_type, [body_of(path.read_bytes()) for path in picture_paths(pictures)])
+
+
+def _labels(sides: Sequence[Side], labels: Sequence[list[str]], pictures: Path) -> Iterator[Result]:
+    truth = [path.parent.name for path in picture_paths(pictures)]
+    for side, found in zip(sides, labels, strict=True):
+        right = 100 * statistics.mean(label == true for label, true in zip(found, truth, strict=True))
+        same = 100 * statistics.mean(label == ours for label, ours in zip(found, labels[0], strict=True))
+        yield Figure("serving", f"{side.name}: labels right (n = {len(truth)})", (right,), "%")
+        yield Figure("serving", f"{side.name}: labels as ours", (same,), "%")
+
+
+def _side_figures(side: Side) -> Iterator[Result]:
+    for name, keys, unit in (
+        (f"answers at saturation, {CLIENTS} clients", ("full", "ok_per_s"), "requests/s"),
+        (f"median at {LOAD:.0%} of that", ("load", "ms", "p50"), "ms"),
+        (f"99th percentile at {LOAD:.0%}", ("load", "ms", "p99"), "ms"),
+        (f"answered at {LOAD:.0%}, the others refused", ("load", "answered"), "%"),
+        ("one alone, median", ("alone", "ms", "p50"), "ms"),
+        ("cores of the generator at saturation", ("full", "generator_cores"), ""),
+        ("start of the process until ready", ("ready_s",), "s"),
+        ("resident memory afterwards, first process", ("resident_mb",), "MB"),
+    ):
+        yield Figure("serving", f"{side.name}: {name}", side.figures(*keys), unit)
+
+
+def _goals(ours: Side, torch: Side | None = None, fair: Side | None = None) -> Iterator[Result]:
+    yield Goal("serving", "one request alone, ms", ours.median("alone", "ms", "p50"), "at most", 15)
+    yield Goal("serving", "resident memory with one model, MB", max(ours.figures("resident_mb")), "at most", 350)
+    yield Goal("serving", "ready after, s", ours.median("ready_s"), "at most", 2)
+    if torch and fair:
+        for peer, least in ((torch, 5), (fair, 1.5)):
+            ratio = ours.median("full", "ok_per_s") / peer.median("full", "ok_per_s")
+            yield Goal("serving", f"requests/s, ours / {peer.name}", ratio, "at least", least)
+        tail = ours.median("load", "ms", "p99") / torch.median("load", "ms", "p99")
+        yield Goal("serving", f"99th percentile at {LOAD:.0%}, ours / {torch.name}", tail, "at most", 0.25)
