@@ -2,6 +2,18 @@
 
 from tellapart.cli.app import app
 
-from tellapart.cli import drawing, collecting, checking, cleaning, training, tuning, comparing, using, serving  # isort: skip
+from tellapart.cli import drawing, collecting, checking, cleaning, training, tuning, comparing, using, exporting, serving  # isort: skip
 
-__all__ = ["app", "checking", "cleaning", "collecting", "comparing", "drawing", "serving", "training", "tuning", "using"]
+__all__ = [
+    "app",
+    "checking",
+    "cleaning",
+    "collecting",
+    "comparing",
+    "drawing",
+    "exporting",
+    "serving",
+    "training",
+    "tuning",
+    "using",
+]

@@ -80,6 +80,10 @@ class Classifier:
         _check_widths(runtime, manifest, centres, folder)
         return cls(folder, manifest, runtime, centres)
 
+    def running_on(self, runtime: Runtime) -> Classifier:
+        """The same classifier with another network of the same inputs and outputs."""
+        return Classifier(self.folder, self.manifest, runtime, self._centres)
+
     @property
     def classes(self) -> tuple[str, ...]:
         return self.manifest.classes

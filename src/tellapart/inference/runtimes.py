@@ -97,7 +97,8 @@ def load_embedder(model: Path) -> tuple[Runtime, str]:
 class OpenVino:
     """OpenVINO on the CPU, in bf16 where the processor multiplies it; two streams keep two cores busy."""
 
-    def __init__(self, model: bytes) -> None:
+    def __init__(self, model: bytes | Path) -> None:
+        """Of an ONNX file's content, or the path of a file that OpenVINO reads, its own .xml among them."""
         self.core = _openvino_core()
         self.has_bf16 = "BF16" in self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.graph = self.core.read_model(model)
