@@ -27,7 +27,7 @@ from tellapart.exports.docker import MEMORY_MB, SERVING, STOP_S, slug_of
 from tellapart.inference import Classifier
 
 KEY = "0123456789abcdef" * 3
-INSTRUCTIONS = ("FROM", "ENV", "WORKDIR", "COPY", "RUN", "USER", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT")
+INSTRUCTIONS = ("FROM", "ENV", "WORKDIR", "ARG", "COPY", "RUN", "USER", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT")
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,11 +22,25 @@ from tellapart import pages
 from tellapart.errors import CallError
 from tellapart.exports import export_web
 from tellapart.exports.web import OWN, SERVED, page_html
+from tellapart.images import Fit
 from tellapart.images.samples import draw_sample
 from tellapart.inference import Classifier
 from tellapart.runs import train
 from tellapart.training import Recipe
 
+OWN_URLS = ("blob:", "data:")
+# In place of onnxruntime-web: keeps the pixels that a network would be given.
+STAND_IN = """window.ort = {
+  env: { wasm: {} },
+  Tensor: class { constructor(type, data, shape) { Object.assign(this, { type, data, shape }); } },
+  InferenceSession: { create: async () => ({ run: async ({ pixels }) => {
+    window.given = { type: pixels.type, shape: pixels.shape, data: [...pixels.data] };
+    return { probabilities: { data: [0.1, 0.7, 0.2] }, familiarity: { data: [1] } };
+  } }) },
+};"""
+HOLD = (
+    """() => document.body.append(Object.assign(document.createElement("input"), { type: "file", id: "held", multiple: true }))"""
+)
 ASK = """async () => {
   const form = new FormData();
   for (const file of document.getElementById("held").files) form.append("file", file, file.name);
@@ -87,47 +102,63 @@ class _Quiet(SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="module")
-def address(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The folder with onnxruntime-web in it, handed out by a server of files."""
-    parts = os.environ.get("TELLAPART_ORT_WEB")
-    if not parts:
-        pytest.skip("onnxruntime-web is not at hand: npm pack onnxruntime-web, unpack it, TELLAPART_ORT_WEB=.../package/dist")
-    root = tmp_path_factory.mktemp("served") / "page"
-    shutil.copytree(folder, root)
-    names = re.search(r"PARTS = (\[.*?\])", (root / "build.mjs").read_text())
-    assert names
-    (root / "ort").mkdir()
-    for name in json.loads(names[1]):
-        shutil.copy(Path(parts) / name, root / "ort" / name)
+@contextmanager
+def handed_out(root: Path) -> Iterator[str]:
+    """The address of a server of the files in a folder."""
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(root))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
 
 
-@pytest.fixture
-def page(address: str) -> Iterator[Any]:
-    """The page, open; it may complain of nothing, and ask no other server."""
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("no chromium on this system: apt-get install chromium")
     quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
-    problems: list[str] = []
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=quiet)
-        opened = browser.new_page(viewport={"width": 390, "height": 844})
-        opened.on("console", lambda message: problems.append(message.text) if message.type in ("error", "warning") else None)
-        opened.on("pageerror", lambda error: problems.append(str(error)))
-        opened.on(
-            "request",
-            lambda request: None if request.url.startswith((address, "blob:", "data:")) else problems.append(request.url),
-        )
-        opened.goto(address)
-        opened.locator("#classes:not(:empty)").wait_for()
+        opened = driver.chromium.launch(executable_path=chromium, args=quiet)
         yield opened
-        browser.close()
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def bare(folder: Path) -> Iterator[str]:
+    """The folder as it is written, without onnxruntime-web."""
+    with handed_out(folder) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def built(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The folder with onnxruntime-web in it."""
+    parts = os.environ.get("TELLAPART_ORT_WEB")
+    if not parts:
+        pytest.skip("onnxruntime-web is not at hand: npm pack onnxruntime-web, unpack it, TELLAPART_ORT_WEB=.../package/dist")
+    root = Path(shutil.copytree(folder, tmp_path_factory.mktemp("built") / "page"))
+    names = re.search(r"PARTS = (\[.*?\])", (root / "build.mjs").read_text())
+    assert names
+    (root / "ort").mkdir()
+    for name in json.loads(names[1]):
+        shutil.copy(Path(parts) / name, root / "ort" / name)
+    with handed_out(root) as address:
+        yield address
+
+
+@pytest.fixture
+def page(browser: Any, built: str) -> Iterator[Any]:
+    """The page, open on a phone; it may complain of nothing, and ask no other server."""
+    problems: list[str] = []
+    opened = browser.new_page(viewport={"width": 390, "height": 844})
+    opened.on("console", lambda message: problems.append(message.text) if message.type in ("error", "warning") else None)
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    opened.on("request", lambda request: problems.append(request.url) if not request.url.startswith((*OWN_URLS, built)) else None)
+    opened.goto(built)
+    opened.locator("#classes:not(:empty)").wait_for()
+    yield opened
+    opened.close()
     assert problems == []
 
 
@@ -154,10 +185,7 @@ def odd_pictures(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def test_the_browser_answers_as_python_does(page: Any, run_folder: Path, pictures: list[str], odd_pictures: list[str]) -> None:
     """To a hundredth: browsers differ from Pillow in the last bits of a JPEG, and of what is half transparent."""
     paths = [*pictures[:3], *odd_pictures]
-    page.evaluate("""() => {
-      const input = Object.assign(document.createElement("input"), { type: "file", id: "held", multiple: true });
-      document.body.append(input);
-    }""")
+    page.evaluate(HOLD)
     page.locator("#held").set_input_files(paths)
     rows = page.evaluate(ASK)["results"]
     expected = list(Classifier.load(run_folder, library="onnxruntime").predict_many(paths))
@@ -179,3 +207,49 @@ def test_a_person_chooses_pictures(page: Any, pictures: list[str], tmp_path: Pat
     card = page.locator(".card", has_text=Path(pictures[0]).name)
     assert card.locator(".label").text_content() in ("circle", "square", "triangle")
     assert card.locator(".bars").first.locator("li").count() == 3
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("mode", ["crop", "pad", "squish"])
+def test_a_picture_is_fitted_as_in_python(browser: Any, bare: str, odd_pictures: list[str], mode: str) -> None:
+    """To a level or two of 255, for pictures that no decoder reads in its own way."""
+    fit = Fit(side_px=96, mode=mode)
+    page = browser.new_page()
+    told = {"name": "x", "classes": ["a", "b", "c"], "fit": fit.to_json(), "unknown_below": 0.5, "thresholds": None}
+    page.route("**/model.json", lambda route: route.fulfill(json=told))
+    page.route("**/ort.wasm.min.js", lambda route: route.fulfill(body=STAND_IN, content_type="text/javascript"))
+    page.goto(bare)
+    page.evaluate(HOLD)
+    for path in (path for path in odd_pictures if path.endswith(".png")):
+        page.locator("#held").set_input_files(path)
+        [row] = page.evaluate(ASK)["results"]
+        assert (row["label"], row["probability"], row["unknown"], row["error"]) == ("b", 0.7, False, None)
+        given = page.evaluate("window.given")
+        assert (given["type"], given["shape"]) == ("uint8", [1, 96, 96, 3])
+        found = np.array(given["data"]).reshape(96, 96, 3)
+        assert np.abs(found - fit.read(path)).max() <= 2, path
+    page.close()
+
+
+@pytest.mark.browser
+def test_without_onnxruntime_web_the_page_says_what_is_missing(browser: Any, bare: str, pictures: list[str]) -> None:
+    page = browser.new_page()
+    page.goto(bare)
+    page.locator("#files").set_input_files(pictures[0])
+    page.get_by_text("onnxruntime-web is not beside this page yet; its README.md says how to get it.").wait_for()
+    assert page.get_by_role("button", name="Try again").is_visible()
+    page.close()
+
+
+@pytest.mark.browser
+def test_several_labels_are_those_above_their_thresholds(browser: Any, bare: str, pictures: list[str]) -> None:
+    page = browser.new_page()
+    told = {"name": "x", "classes": ["a", "b", "c"], "fit": Fit(side_px=96).to_json(), "unknown_below": 2}
+    page.route("**/model.json", lambda route: route.fulfill(json=told | {"thresholds": {"a": 0.05, "b": 0.9, "c": 0.2}}))
+    page.route("**/ort.wasm.min.js", lambda route: route.fulfill(body=STAND_IN, content_type="text/javascript"))
+    page.goto(bare)
+    page.evaluate(HOLD)
+    page.locator("#held").set_input_files(pictures[0])
+    [row] = page.evaluate(ASK)["results"]
+    assert (row["labels"], row["label"], row["probability"], row["unknown"]) == (["c", "a"], "c", 0.2, True)
+    page.close()

@@ -34,7 +34,7 @@ class Pictures:
 
     judged: ImageTable | None
     calibration: tuple[str, ...]
-    subject: str  # of those that are judged, in words
+    subject: str  # of those that are judged, in words; without the path, which is no one's business but the exporter's
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,9 @@ def pictures_of(path: Path, classifier: Classifier, data: str | Path | None, *, 
     if not calibration:
         calibration = _spread(given.paths[1::2], MAX_CALIBRATION)
         given = given.take(range(0, len(given), 2))
-    return Pictures(_some(given), tuple(calibration), f"pictures of {data} that were neither trained on nor locked away")
+    return Pictures(
+        _some(given), tuple(calibration), f"pictures of {Path(data).resolve().name} that were neither trained on nor locked away"
+    )
 
 
 class Yardstick:

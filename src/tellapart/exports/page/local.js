@@ -57,19 +57,20 @@
     try {
       pixels = fitted(await decoded(file, fit), fit);
     } catch {
-      return { name: file.name, label: null, probability: null, probabilities: {}, unknown: null, labels: [], error: "this browser cannot read it" };
+      const nothing = { label: null, probability: null, probabilities: {}, unknown: null, labels: [] };
+      return { name: file.name, ...nothing, error: "this browser cannot read it" };
     }
     const input = new ort.Tensor("uint8", new Uint8Array(pixels.buffer), [1, fit.side_px, fit.side_px, 3]);
     const outputs = await network.run({ pixels: input }, ["probabilities", "familiarity"]);
-    const ranked = classes.map((name, place) => [name, outputs.probabilities.data[place]]).sort((one, other) => other[1] - one[1]);
-    const labels = thresholds ? ranked.filter(([name, probability]) => probability >= thresholds[name]).map(([name]) => name) : [ranked[0][0]];
+    const ranked = classes.map((label, place) => [label, outputs.probabilities.data[place]]).sort((one, other) => other[1] - one[1]);
+    const said = thresholds ? ranked.filter(([label, probability]) => probability >= thresholds[label]) : ranked.slice(0, 1);
     return {
       name: file.name,
-      label: labels[0] ?? "",
-      probability: ranked[0][1],
+      label: said[0]?.[0] ?? "",
+      probability: (said[0] ?? ranked[0])[1],
       probabilities: Object.fromEntries(ranked),
       unknown: outputs.familiarity.data[0] < unknownBelow,
-      labels,
+      labels: said.map(([label]) => label),
       error: null,
     };
   }
