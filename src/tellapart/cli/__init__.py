@@ -5,15 +5,5 @@ from tellapart.cli.app import app
 from tellapart.cli import drawing, collecting, checking, cleaning, training, tuning, comparing, using, exporting, serving  # isort: skip
 
 __all__ = [
-    "app",
-    "checking",
-    "cleaning",
-    "collecting",
-    "comparing",
-    "drawing",
-    "exporting",
-    "serving",
-    "training",
-    "tuning",
-    "using",
-]
+    "app", "checking", "cleaning", "collecting", "comparing", "drawing", "exporting", "serving", "training", "tuning", "using",
+]  # fmt: skip
