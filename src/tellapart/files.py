@@ -83,15 +83,18 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def refuse_used(folder: Path) -> None:
-    """Raise CallError where `folder` is a file or holds anything that is not hidden: nothing of the user's is overwritten."""
+def refuse_used(folder: Path, *, option: str = "--out") -> None:
+    """Raise CallError where `folder` is a file or holds anything that is not hidden: nothing of the user's is overwritten.
+
+    `option` is how the user named it.
+    """
     try:
         if os.path.exists(folder) and not folder.is_dir():
-            raise CallError(f"{folder} is a file; nothing is overwritten. Choose another --out.")
+            raise CallError(f"{folder} is a file; nothing is overwritten. Choose another {option}.")
         if folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
-            raise CallError(f"{folder} is not empty; nothing is overwritten. Choose another --out.")
+            raise CallError(f"{folder} is not empty; nothing is overwritten. Choose another {option}.")
     except OSError as error:
-        raise StorageError(f"cannot look into {folder}: {error.strerror}. Choose another --out.") from error
+        raise StorageError(f"cannot look into {folder}: {error.strerror}. Choose another {option}.") from error
 
 
 def printable(text: str) -> str:

@@ -2,8 +2,10 @@
 
 from tellapart.cli.app import app
 
-from tellapart.cli import drawing, collecting, checking, cleaning, training, tuning, comparing, using, explaining, serving  # isort: skip
+from tellapart.cli import drawing, collecting, checking, cleaning, training, tuning, comparing, using, explaining  # isort: skip
+from tellapart.cli import exporting, serving  # isort: skip
 
 __all__ = [
-    "app", "checking", "cleaning", "collecting", "comparing", "drawing", "explaining", "serving", "training", "tuning", "using",
+    "app", "checking", "cleaning", "collecting", "comparing", "drawing", "explaining", "exporting", "serving", "training", "tuning",
+    "using",
 ]  # fmt: skip

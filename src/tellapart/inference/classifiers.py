@@ -83,9 +83,13 @@ class Classifier:
         _check_widths(runtime, manifest, centres, folder)
         return cls(folder, manifest, runtime, centres)
 
+    def running_on(self, runtime: Runtime) -> Classifier:
+        """The same classifier with another network of the same inputs and outputs."""
+        return Classifier(self.folder, self.manifest, runtime, self._centres)
+
     def for_few(self) -> Classifier:
         """The same for a server, whose pictures often come alone: its runtime takes batches that are not full."""
-        return Classifier(self.folder, self.manifest, partial_batches(self.runtime), self._centres)
+        return self.running_on(partial_batches(self.runtime))
 
     @property
     def classes(self) -> tuple[str, ...]:

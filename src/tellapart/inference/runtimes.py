@@ -97,10 +97,11 @@ def load_embedder(model: Path) -> tuple[Runtime, str]:
 class OpenVino:
     """OpenVINO on the CPU, in bf16 where the processor multiplies it; two streams keep two cores busy."""
 
-    def __init__(self, model: bytes | openvino.Model, *, batch: int = BATCH) -> None:
+    def __init__(self, model: bytes | Path | openvino.Model, *, batch: int = BATCH) -> None:
+        """Of an ONNX file's content, the path of a file that OpenVINO reads, its own .xml among them, or another's graph."""
         self.core = _openvino_core()
         self.has_bf16 = "BF16" in self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        self.graph = self.core.read_model(model) if isinstance(model, bytes) else model.clone()
+        self.graph = self.core.read_model(model) if isinstance(model, bytes | Path) else model.clone()
         self.graph.reshape({port.any_name: [batch, *list(port.partial_shape)[1:]] for port in self.graph.inputs})
         self._spare = deque[Any]()  # requests that are not running: a server computes many short streams, in several threads
 
