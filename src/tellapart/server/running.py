@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -30,6 +32,7 @@ from tellapart.server.models import Models, named_places
 from tellapart.server.services import Service
 
 LEAVE_S = 0.5  # between being told to stop and listening no more: who is connected is told to leave, who comes is still answered
+EMPTY_WITHIN_S = 1.0  # for a moment without a connection that is yet to be accepted
 UNREAD_S = 0.2  # then, for what was accepted and is not read yet
 LOOK_S = 2.0  # between looks at where the models' links lead
 
@@ -86,9 +89,17 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
-            server.close()
+            await _close_when_empty(server)
         await asyncio.sleep(UNREAD_S)
         await super().shutdown(sockets)
+
+
+async def _close_when_empty(server: asyncio.Server) -> None:
+    """Listen no more, at a moment when no connection waits to be accepted: the system would reset it, with its request."""
+    end = time.monotonic() + EMPTY_WITHIN_S
+    while select.select(server.sockets, [], [], 0)[0] and time.monotonic() < end:
+        await asyncio.sleep(0)
+    server.close()
 
 
 async def _run(
