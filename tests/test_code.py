@@ -21,9 +21,10 @@ SOURCE = ROOT / "src" / "tellapart"
 MODULES = sorted(SOURCE.rglob("*.py"))
 # Each imports only from those above it.
 ROOMS = (
-    "errors", "launch", "words", "memory", "progress", "files", "images", "pages", "data", "sources", "downloads", "inference",
-    "checks", "training", "evaluation", "grouping", "runs", "checking", "cleaning", "predictions", "evaluations", "comparing",
-    "shootouts", "rehearsals", "tuning", "exports", "server", "estimator", "demo", "bars", "cli", "__main__",
+    "errors", "launch", "threads", "words", "memory", "progress", "files", "spilling", "images", "pages", "data", "sources",
+    "downloads", "inference", "checks", "training", "evaluation", "grouping", "runs", "checking", "cleaning", "bulk",
+    "predictions", "evaluations", "comparing", "shootouts", "rehearsals", "tuning", "exports", "server", "estimator", "demo",
+    "bars", "cli", "__main__",
 )  # fmt: skip
 HEAVY = {"torch", "torchvision", "timm", "sklearn", "pandas", "scipy", "matplotlib"}
 ON_DEMAND = (

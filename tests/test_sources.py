@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tellapart.bulk.listing import PassedOver, find_pictures
 from tellapart.errors import CallError
 from tellapart.evaluations import evaluate
 from tellapart.exports import export
 from tellapart.images import open_picture
-from tellapart.predictions import find_pictures, refuse_overwriting
+from tellapart.predictions import refuse_overwriting
 from tellapart.runs import Run, train
 from tellapart.training import Recipe
 
@@ -47,9 +48,9 @@ def test_a_run_on_pixels_is_judged_predicted_and_exported(tmp_path: Path, pictur
     assert evaluate(loaded).report.accuracy == run.report.accuracy
     assert export(tmp_path / "run", tmp_path / "bundle")["n_pictures"] > 0
     np.save(tmp_path / "new.npy", values)
-    found, skipped = find_pictures([str(tmp_path / "new.npy")])
-    predictions = list(loaded.classifier.predict_many(found))
-    assert (len(predictions), skipped) == (len(pictures), [])
+    passed = PassedOver()
+    predictions = list(loaded.classifier.predict_many(find_pictures([str(tmp_path / "new.npy")], passed)))
+    assert (len(predictions), passed.n) == (len(pictures), 0)
     assert np.mean([one.label == label for one, label in zip(predictions, labels, strict=True)]) > 0.8
 
 
@@ -63,7 +64,7 @@ def test_predicting_a_container_predicts_each_member(
         assert [row["path"] for row in csv.DictReader(file)] == [f"{source}#{number}" for number in range(3)]
     refused = tellapart("predict", run_folder, source, "--out", source)
     assert refused.returncode == 2
-    assert f"{source} is one of the pictures to predict; nothing is overwritten." in refused.stderr
+    assert f"{source} is one of the pictures to predict, or holds some; nothing is overwritten." in refused.stderr
 
 
 def test_a_folder_of_idx_files_means_each_of_their_pictures(tmp_path: Path) -> None:
@@ -72,18 +73,22 @@ def test_a_folder_of_idx_files_means_each_of_their_pictures(tmp_path: Path) -> N
     (tmp_path / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + bytes(40)))
     (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(struct.pack(">2xBBI", 8, 1, 2) + bytes(2))
     (tmp_path / "notes.txt").write_text("x")
-    found, skipped = find_pictures([str(tmp_path)])
+    passed = PassedOver()
+    found = list(find_pictures([str(tmp_path)], passed))
     names = ["train-images-idx3-ubyte#0", "train-images-idx3-ubyte#1"]
     names += ["t10k-images-idx3-ubyte.gz#0", "t10k-images-idx3-ubyte.gz#1"]
     assert found == [str(tmp_path / name) for name in names]
-    assert [Path(skip.path).name for skip in skipped] == ["notes.txt"]
+    assert passed.n == 1
+    assert passed.first is not None
+    assert Path(passed.first.path).name == "notes.txt"
 
 
 def test_pictures_to_predict_may_be_named_by_a_table(tmp_path: Path, pictures: list[str]) -> None:
     table = tmp_path / "list.csv"
     table.write_text("file\n" + "\n".join([*pictures[:3], "gone.png"]))
-    found, skipped = find_pictures([pictures[4], str(table)])
-    assert found == [pictures[4], *pictures[:3]]
-    assert [skip.reason for skip in skipped] == ["no such file: row 5"]
-    with pytest.raises(CallError, match="is one of the pictures to predict"):
-        refuse_overwriting(Path(pictures[0]), found)
+    passed = PassedOver()
+    assert list(find_pictures([pictures[4], str(table)], passed)) == [pictures[4], *pictures[:3]]
+    assert [skip.reason for skip in passed.unreadable] == ["no such file: row 5"]
+    for out in (pictures[0], str(table)):
+        with pytest.raises(CallError, match="is one of the pictures to predict"):
+            refuse_overwriting(out, [pictures[4], str(table)])

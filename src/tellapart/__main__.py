@@ -14,6 +14,7 @@ from tellapart.files import printable
 from tellapart.launch import is_helper, launch_rank, n_launched
 
 FIRST_SPEAKS_S = 10.0  # what is wrong for several processes is said by the first of them; torchrun then ends the others
+STOPPED = "stopped; what is done is kept: start the same command again, or go on with --resume FOLDER (of predict: --resume)"
 
 
 class _Stopped(BaseException):
@@ -49,7 +50,7 @@ def main() -> None:
         sys.stderr = sys.__stderr__  # a fault of ours is shown by whichever process has it
         raise
     except _Stopped:
-        _fail("stopped; what is done is kept: start the same command again, or go on with --resume FOLDER (train, tune)", 130)
+        _fail(STOPPED, 130)
 
 
 def _stop(_signal: int, _frame: object) -> None:

@@ -4,59 +4,53 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from tellapart.bars import bars
 from tellapart.cli.app import AnySeed, Json, RunFolder, app
-from tellapart.files import printable
 from tellapart.words import counted
-
-if TYPE_CHECKING:
-    from tellapart.inference import Prediction
-    from tellapart.progress import Progress
 
 
 @app.command(epilog="Example: tellapart predict runs/flowers new/ 'more/*.jpg' --out predictions.csv")
 def predict(
     run: RunFolder,
-    paths: Annotated[list[str], typer.Argument(metavar="PATHS...", help="Pictures, folders of them, or globs.")],
-    out: Annotated[Path | None, typer.Option("--out", help="Write the predictions to this CSV file.")] = None,
+    paths: Annotated[list[str], typer.Argument(metavar="PATHS...", help="Pictures, folders of them, globs, or URLs: s3://...")],
+    out: Annotated[
+        str | None, typer.Option("--out", metavar="FILE", help="Write the predictions to this CSV file; .jsonl: JSON lines.")
+    ] = None,
+    failures: Annotated[
+        str | None, typer.Option("--failures", metavar="FILE", help="Write what cannot be read, and why, to this CSV file.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what an earlier call has begun to write; begin where there is none.")
+    ] = False,
+    shard: Annotated[
+        str | None, typer.Option("--shard", metavar="K/N", help="Only the K-th of N parts, to files that are named by it.")
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option("--cluster", metavar="ADDRESS", help="Predict on a Ray cluster: auto, ray://..., or local.")
+    ] = None,
     tta: Annotated[bool, typer.Option("--tta", help="Answer by the mean over views of each picture: twice the time.")] = False,
     _seed: AnySeed = 0,
     as_json: Json = False,
 ) -> None:
-    """Say what is on pictures. A file that cannot be read is a row with its error."""
-    from tellapart.inference import Classifier
-    from tellapart.predictions import find_pictures, name_width, refuse_overwriting, row_text, write_csv
+    """Say what is on pictures, be they millions. A file that cannot be read is a row with its error."""
+    from tellapart.predictions import Job, name_width, row_text
 
-    classifier = Classifier.load(run)
-    pictures, skipped = find_pictures(paths)
-    if out is not None:
-        refuse_overwriting(out, pictures)
-    widths = {"name_width": name_width(pictures), "label_width": max(map(len, classifier.classes))}
-    n_failed = 0
+    job = Job.of(run, paths, out=out, failures=failures, resume=resume, shard=shard, cluster=cluster, tta=tta)
+    widths = {"name_width": name_width(job.first), "label_width": max(map(len, job.classes))}
     rows_are_seen = sys.stdout.isatty() and out is None
     with bars(wanted=not rows_are_seen) as progress:
-        predictions: Iterable[Prediction] = _counted(classifier.predict_many(pictures, tta=tta), len(pictures), progress)
-        if out is not None:
-            predictions = write_csv(out, predictions, classifier.classes, several=classifier.several)
-        for one in predictions:
-            n_failed += one.error is not None
+        for one in job.work(progress):
             if as_json:
                 print(json.dumps(one.to_json()))
             elif out is None:
                 print(row_text(one, **widths))
-    written = f", in {out}" if out else ""
-    if skipped:
-        first = f"{printable(skipped[0].path)}: {skipped[0].reason}"
-        print(f"passed over {counted(len(skipped), 'other file')}, such as {first}", file=sys.stderr)
-    account = f"{counted(len(pictures), 'file')} = {len(pictures) - n_failed} predicted + {n_failed} unreadable"
-    print(f"{account}{written}", file=sys.stderr)
-    raise typer.Exit(int(n_failed == len(pictures)))
+    print("\n".join(job.account()), file=sys.stderr)
+    raise typer.Exit(int(job.has_failed))
 
 
 @app.command(epilog="Example: tellapart export runs/flowers --out flowers-bundle")
@@ -86,9 +80,3 @@ def backbones(_seed: AnySeed = 0, as_json: Json = False) -> None:
     found = list_backbones()
     rows = [f"{one['arch']:24} {one['weights']:32} {one['state']}" for one in found]
     print(json.dumps(found) if as_json else "\n".join(rows))
-
-
-def _counted(predictions: Iterable[Prediction], n_pictures: int, progress: Progress) -> Iterator[Prediction]:
-    for done, prediction in enumerate(predictions, start=1):
-        progress("predicting", done, n_pictures)
-        yield prediction

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from tellapart.errors import BundleError, MissingExtraError, unknown_name
+from tellapart.threads import chosen_threads
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -107,7 +108,9 @@ class OpenVino:
     @cached_property
     def compiled(self) -> openvino.CompiledModel:
         """Compiled when first used: with all features in the cache a backbone is never run."""
-        settings = {"INFERENCE_PRECISION_HINT": self.precision, "PERFORMANCE_HINT": "THROUGHPUT"}
+        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": self.precision, "PERFORMANCE_HINT": "THROUGHPUT"}
+        if threads := chosen_threads():
+            settings["INFERENCE_NUM_THREADS"] = threads
         try:
             return self.core.compile_model(self.graph, "CPU", settings)
         except RuntimeError as error:
@@ -182,8 +185,10 @@ class OnnxRuntime:
 
         wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
         providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = chosen_threads() or 0  # 0: as many as there are cores
         try:
-            self.session: onnxruntime.InferenceSession = onnxruntime.InferenceSession(model, providers=providers)
+            self.session: onnxruntime.InferenceSession = onnxruntime.InferenceSession(model, options, providers=providers)
         except Exception as error:  # its own exception classes share no public base
             raise ValueError(str(error)) from error
         self.names = [port.name for port in self.session.get_outputs()]

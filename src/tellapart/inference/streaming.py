@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,8 +16,9 @@ from tellapart.images import Fit
 from tellapart.images.decoding import Source, open_described
 from tellapart.images.glances import glance
 from tellapart.inference.runtimes import BATCH, Outputs, Runtime
+from tellapart.threads import n_threads
 
-DECODE_THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+DECODE_THREADS = n_threads()
 BATCHES_AHEAD = 2 * DECODE_THREADS + 2  # enough to ride out one slow picture; memory stays at some 50 pictures
 
 

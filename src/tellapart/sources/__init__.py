@@ -2,6 +2,6 @@
 
 from tellapart.sources.columns import GUESSED, Columns
 from tellapart.sources.folders import list_pictures
-from tellapart.sources.reading import list_folder, list_members, read
+from tellapart.sources.reading import list_members, pictures_in, read
 
-__all__ = ["GUESSED", "Columns", "list_folder", "list_members", "list_pictures", "read"]
+__all__ = ["GUESSED", "Columns", "list_members", "list_pictures", "pictures_in", "read"]

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tellapart.data.journals import EDITS_FILE
 from tellapart.data.table import UNREADABLE, ImageTable, Skipped, table_of
-from tellapart.errors import CallError, DataError, PictureError
-from tellapart.images import PICTURE_SUFFIXES, open_picture
+from tellapart.errors import CallError, DataError
 from tellapart.progress import Progress, silent
+from tellapart.sources.walking import NO_PICTURE, Entry, entries, files_below, may_be_picture, pictures_below
 
 SPLIT_FOLDERS = {"train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
-JUNK = frozenset({"__MACOSX", "__pycache__", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
-JUNK |= {"Thumbs.db", "desktop.ini", "ehthumbs.db", EDITS_FILE}
 
 
 def read_folder(source: str | Path, *, progress: Progress = silent) -> ImageTable:
@@ -42,18 +38,13 @@ def read_folder(source: str | Path, *, progress: Progress = silent) -> ImageTabl
 
 def list_pictures(folder: str | Path) -> tuple[list[str], list[Skipped]]:
     """The pictures below a folder, by name, and what else was found there; hidden and junk entries are passed over."""
-    found = _Found(Path(folder))
-    for path in _files_below(str(folder), found, frozenset()):
-        if _may_be_picture(path):
-            found.paths.append(path)
-        else:
-            found.skipped.append(Skipped(path, "not a picture by its name"))
-    return found.paths, found.skipped
+    skipped = list[Skipped]()
+    return list(pictures_below(folder, skipped.append)), skipped
 
 
 def holds_pictures(folder: str | Path) -> bool:
     """Whether a picture lies anywhere below a folder; hidden and junk entries do not count."""
-    return any(_may_be_picture(path) for path in _files_below(str(folder), _Found(Path(folder)), frozenset()))
+    return any(map(may_be_picture, files_below(folder, lambda _: None)))
 
 
 @dataclass
@@ -66,95 +57,53 @@ class _Found:
     splits: list[str] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
 
+    def skip(self, one: Skipped) -> None:
+        """Note what is passed over; a folder that cannot be listed is come upon more than once."""
+        if one.kind != UNREADABLE or one not in self.skipped:
+            self.skipped.append(one)
+
 
 def _split_folders(root: Path, found: _Found) -> list[tuple[str, Path]]:
     """[("train", root/train), ...] where the folder is laid out so, else [("", root)]."""
-    entries = _entries(root, found)
-    folders = [entry for entry in entries if _is_folder(entry)]
-    if len(folders) == len(entries) == 1 and _is_wrapper(folders[0], found):
+    listed = list(entries(root, found.skip))
+    folders = [entry for entry in listed if entry.is_folder]
+    if len(folders) == len(listed) == 1 and _is_wrapper(folders[0], found):
         return _split_folders(Path(folders[0].path), found)
     splits = [entry for entry in folders if _is_split(entry, found)]
     has_train = any(SPLIT_FOLDERS[entry.name.lower()] == "train" for entry in splits)
     if not splits or (len(splits) < len(folders) and not has_train):  # "test" beside other classes is one of them
         return [("", root)]
-    for entry in entries:
+    for entry in listed:
         if entry not in splits:
-            beside = _files_below(entry.path, found, frozenset()) if _is_folder(entry) else [entry.path]
+            beside = files_below(entry.path, found.skip) if entry.is_folder else [entry.path]
             found.skipped += [Skipped(path, "beside the train folder") for path in beside]
     return [(SPLIT_FOLDERS[entry.name.lower()], Path(entry.path)) for entry in splits]
 
 
-def _is_wrapper(entry: os.DirEntry[str], found: _Found) -> bool:
+def _is_wrapper(entry: Entry, found: _Found) -> bool:
     """A folder that holds the folders of the classes, as archives often have; one that holds pictures is a class."""
-    return not _is_split(entry, found) and any(_is_folder(below) for below in _entries(Path(entry.path), found))
+    return not _is_split(entry, found) and any(below.is_folder for below in entries(entry.path, found.skip))
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that leads to itself, at once or after 40 levels
-        return False
-
-
-def _is_split(entry: os.DirEntry[str], found: _Found) -> bool:
+def _is_split(entry: Entry, found: _Found) -> bool:
     """A folder named like a split that holds folders; a class called "train" holds pictures."""
-    return entry.name.lower() in SPLIT_FOLDERS and any(_is_folder(below) for below in _entries(Path(entry.path), found))
+    return entry.name.lower() in SPLIT_FOLDERS and any(below.is_folder for below in entries(entry.path, found.skip))
 
 
 def _list_classes(folder: Path, split: str, found: _Found) -> None:
     above = frozenset({os.path.realpath(folder), os.path.realpath(found.root)})
-    for entry in _entries(folder, found):
-        if not _is_folder(entry):
-            reason = "lies in no class folder" if _may_be_picture(entry.path) else "not a picture by its name"
+    for entry in entries(folder, found.skip):
+        if not entry.is_folder:
+            reason = "lies in no class folder" if may_be_picture(entry.path) else NO_PICTURE
             found.skipped.append(Skipped(entry.path, reason))
             continue
-        for path in _files_below(entry.path, found, above=above):
-            if _may_be_picture(path):
+        for path in files_below(entry.path, found.skip, above=above):
+            if may_be_picture(path):
                 found.paths.append(path)
                 found.labels.append(entry.name)
                 found.splits.append(split)
             else:
-                found.skipped.append(Skipped(path, "not a picture by its name"))
-
-
-def _files_below(folder: str, found: _Found, above: frozenset[str]) -> Iterator[str]:
-    """Every file below, depth first; a symbolic link that leads back into a folder above it is skipped."""
-    real = os.path.realpath(folder)
-    if real in above:
-        found.skipped.append(Skipped(folder, "a symbolic link that leads back to a folder above it"))
-        return
-    for entry in _entries(Path(folder), found):
-        if _is_folder(entry):
-            yield from _files_below(entry.path, found, above | {real})
-        else:
-            yield entry.path
-
-
-def _entries(folder: Path, found: _Found) -> list[os.DirEntry[str]]:
-    """What a folder holds, by name, without hidden and junk entries; one that cannot be listed is a finding."""
-    try:
-        with os.scandir(folder) as listing:
-            entries = [entry for entry in listing if not entry.name.startswith(".") and entry.name not in JUNK]
-    except OSError as error:
-        problem = Skipped(str(folder), f"cannot be listed: {error.strerror}", kind=UNREADABLE)
-        if problem not in found.skipped:
-            found.skipped.append(problem)
-        return []
-    return sorted(entries, key=lambda entry: entry.name)
-
-
-def _may_be_picture(path: str) -> bool:
-    """By suffix; a file without one is looked into."""
-    suffix = os.path.splitext(path)[1].lower()
-    return suffix in PICTURE_SUFFIXES or (not suffix and _opens(path))
-
-
-def _opens(path: str) -> bool:
-    try:
-        open_picture(path, min_side_px=8)
-    except PictureError:
-        return False
-    return True
+                found.skipped.append(Skipped(path, NO_PICTURE))
 
 
 def _nothing_found(root: Path, found: _Found) -> str:

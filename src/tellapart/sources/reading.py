@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from tellapart.images.delimited import TEXT_SUFFIXES, TextTable
 from tellapart.images.pixel_tables import is_pixel_table
 from tellapart.progress import Progress, silent
 from tellapart.sources.columns import GUESSED, Columns
-from tellapart.sources.folders import JUNK, holds_pictures, list_pictures, read_folder
+from tellapart.sources.folders import holds_pictures, read_folder
 from tellapart.sources.hub import encoded_column, is_dataset, read_dataset, unpacked
 from tellapart.sources.pixels import (
     idx_images,
@@ -29,6 +29,7 @@ from tellapart.sources.pixels import (
 from tellapart.sources.shards import expand, not_read, read_shards
 from tellapart.sources.sheets import Sheet, frame_sheet, is_frame, parquet_sheet, text_sheet
 from tellapart.sources.tables import read_paths, read_sheet
+from tellapart.sources.walking import Skip, is_hidden, pictures_below
 
 PARQUET_SUFFIXES = frozenset({".parquet", ".pq"})
 PACKED_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip", ".7z", ".rar", ".csv.gz", ".tsv.gz")
@@ -76,22 +77,33 @@ def list_members(path: str | Path) -> tuple[list[str], list[Skipped]] | None:
     return None
 
 
-def list_folder(folder: str | Path) -> tuple[list[str], list[Skipped]]:
-    """The pictures below a folder, else in the IDX files or tar shards that it is made of, and what else was found there.
+def pictures_in(folder: str | Path, skip: Skip) -> Iterator[str]:
+    """The pictures below a folder, else in the IDX files or tar shards that it is made of; `skip` is told of all else there.
 
     Raises DataError where one of those is damaged.
     """
-    pictures, skipped = list_pictures(folder)
-    if pictures:
-        return pictures, skipped
-    files = _files_of(Path(folder))
-    containers = idx_images(Path(folder)) if any(map(is_idx, files)) else _shards(Path(folder), files)
-    skipped = [skip for skip in skipped if not is_idx(Path(skip.path)) and Path(skip.path) not in containers]
+    held = list[Skipped]()  # until it is known whether this is a folder of containers
+    pictures = pictures_below(folder, lambda one: (held.append if first is None else skip)(one))
+    first: str | None = None
+    first = next(pictures, None)
+    containers = [] if first else _containers(Path(folder))
+    for one in held:
+        if not containers or (not is_idx(Path(one.path)) and Path(one.path) not in containers):
+            skip(one)
+    if first:
+        yield first
+        yield from pictures
     for file in containers:
         found, others = list_members(file) or ([], [])
-        pictures += found
-        skipped += others
-    return pictures, skipped
+        yield from found
+        for one in others:
+            skip(one)
+
+
+def _containers(folder: Path) -> list[Path]:
+    """The IDX files or tar shards that a folder without pictures is made of."""
+    files = _files_of(folder)
+    return idx_images(folder) if any(map(is_idx, files)) else _shards(folder, files)
 
 
 _Reader = Callable[[Path, Columns, Progress], ImageTable]
@@ -117,7 +129,7 @@ def _folder_reader(path: Path) -> _Reader:
 def _files_of(path: Path) -> list[Path]:
     """The files at the top of a folder, without hidden and junk ones; none of what is no folder or cannot be listed."""
     entries = path.iterdir() if os.path.isdir(path) and os.access(path, os.R_OK) else ()
-    return sorted(entry for entry in entries if entry.is_file() and not entry.name.startswith(".") and entry.name not in JUNK)
+    return sorted(entry for entry in entries if entry.is_file() and not is_hidden(entry.name))
 
 
 def _shards(folder: Path, files: Sequence[Path]) -> list[Path]:
