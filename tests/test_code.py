@@ -23,8 +23,8 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 ROOMS = (
     "errors", "launch", "threads", "words", "memory", "progress", "files", "spilling", "images", "pages", "data", "sources",
     "downloads", "inference", "checks", "training", "evaluation", "grouping", "runs", "checking", "cleaning", "bulk",
-    "predictions", "explanations", "evaluations", "comparing", "shootouts", "rehearsals", "tuning", "exports", "server", "estimator", "demo",
-    "bars", "cli", "__main__",
+    "predictions", "explanations", "evaluations", "comparing", "shootouts", "rehearsals", "tuning", "exports", "server",
+    "estimator", "demo", "bars", "cli", "__main__",
 )  # fmt: skip
 HEAVY = {"torch", "torchvision", "timm", "sklearn", "pandas", "scipy", "matplotlib"}
 ON_DEMAND = (

@@ -19,7 +19,7 @@ from tellapart.data import Skipped
 from tellapart.data.table import UNREADABLE
 from tellapart.errors import CallError, DataError, TellapartError
 from tellapart.images import open_picture
-from tellapart.sources import Columns, list_folder, list_members, read
+from tellapart.sources import Columns, list_members, pictures_in, read
 from tellapart.sources.shards import expand
 
 MakeFiles = Callable[[Path, Iterable[str]], None]
@@ -106,7 +106,8 @@ def test_a_folder_of_shards_lists_their_pictures(tmp_path: Path) -> None:
     paths = [shard(tmp_path / f"shard-{number}.tar", samples(2 * number, 2)) for number in range(2)]
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "read.me").write_text("x")
-    found, others = list_folder(tmp_path)
+    others = list[Skipped]()
+    found = list(pictures_in(tmp_path, others.append))
     assert found == [f"{paths[n // 2]}#{n:04d}.jpg" for n in range(4)]
     assert [(Path(skip.path).name, skip.reason) for skip in others] == [("read.me", "not a picture by its name")]
 

@@ -6,6 +6,6 @@ from tellapart.cli import drawing, collecting, checking, cleaning, training, tun
 from tellapart.cli import exporting, serving  # isort: skip
 
 __all__ = [
-    "app", "checking", "cleaning", "collecting", "comparing", "drawing", "explaining", "exporting", "serving", "training", "tuning",
-    "using",
+    "app", "checking", "cleaning", "collecting", "comparing", "drawing", "explaining", "exporting", "serving", "training",
+    "tuning", "using",
 ]  # fmt: skip

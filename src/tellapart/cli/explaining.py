@@ -27,12 +27,12 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Show which parts of pictures their labels rest on, by hiding one after the other: 50 predictions a picture."""
+    from tellapart.bulk.listing import PassedOver, find_pictures
     from tellapart.explanations import explain_files
     from tellapart.inference import Classifier
-    from tellapart.predictions import find_pictures
 
     classifier = Classifier.load(run)
-    pictures, _ = find_pictures(paths)
+    pictures = list(find_pictures(paths, PassedOver()))
     n_failed = 0
     with bars() as progress:
         for done, one in enumerate(explain_files(classifier, pictures, out, label=label), start=1):
