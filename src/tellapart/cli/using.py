@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tellapart.bars import bars
 from tellapart.cli.app import AnySeed, Json, RunFolder, app
-from tellapart.words import counted
 
 
 @app.command(epilog="Example: tellapart predict runs/flowers new/ 'more/*.jpg' --out predictions.csv")
@@ -51,28 +49,6 @@ def predict(
                 print(row_text(one, **widths))
     print("\n".join(job.account()), file=sys.stderr)
     raise typer.Exit(int(job.has_failed))
-<<<<<<< HEAD
-=======
-
-
-@app.command(epilog="Example: tellapart export runs/flowers --out flowers-bundle")
-def export(
-    run: RunFolder,
-    out: Annotated[Path, typer.Option("--out", help="A new folder.")],
-    _seed: AnySeed = 0,
-    as_json: Json = False,
-) -> None:
-    """Copy a run's bundle to a folder of its own and check that it answers alike."""
-    from tellapart import exports
-
-    facts = exports.export(run, out)
-    text = f"{out}: {', '.join(facts['files'])}"
-    if facts["n_pictures"]:
-        text += f"; on {counted(facts['n_pictures'], 'picture')} no probability differs by more than {facts['difference']:.1e}"
-    else:
-        text += "; NOT checked: none of the run's pictures is in its place"
-    print(json.dumps(facts) if as_json else text)
->>>>>>> s5-bulk
 
 
 @app.command(epilog="Example: tellapart backbones --json")
