@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from tellapart.data import ImageTable, Skipped, table_of
 from tellapart.data.table import COLUMNS, UNREADABLE
-from tellapart.errors import CallError, DataError
+from tellapart.errors import CallError, DataError, MissingExtraError
 
 MakeTable = Callable[..., ImageTable]
 HEADER = "path,sha256,label,group,split,source,weight\n"
@@ -234,3 +235,9 @@ def test_any_text_is_a_table_or_a_data_error(text: str, start: str) -> None:
     except DataError:
         return
     assert len({len(column) for column in (table.paths, table.sha256, table.labels, table.groups, table.splits)}) == 1
+
+
+def test_a_data_frame_without_pandas_names_the_extra(make_table: MakeTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(MissingExtraError, match=r"a data frame needs: pip install 'tellapart\[tables\]'"):
+        _ = make_table({"a": 1}).frame

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -133,3 +134,18 @@ def test_a_network_that_broke_off_is_refused(model: Path, library: str) -> None:
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"cannot load the network: .*model\.onnx"):
         load_runtime(tmp_path / "model.onnx")
+
+
+def test_openvino_tells_nobody_that_it_is_used(model: Path, tmp_path: Path) -> None:
+    """Its telemetry would send an event a use and keep a count in the home folder; another program may still import it."""
+    pytest.importorskip("openvino_telemetry")
+    lines = (
+        "import pathlib, sys",
+        "from tellapart.inference.runtimes import load_runtime",
+        "load_runtime(pathlib.Path(sys.argv[1]), library='openvino')",
+        "assert not any(name.startswith('openvino_telemetry') for name in sys.modules)",
+        "import openvino_telemetry",
+    )
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", "\n".join(lines), str(model)], env=environment, check=True)
+    assert not any(tmp_path.iterdir())

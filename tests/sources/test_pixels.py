@@ -6,6 +6,7 @@ import gzip
 import math
 import os
 import struct
+import sys
 import tempfile
 from pathlib import Path
 
@@ -455,3 +456,12 @@ def refused_or_whole(path: Path) -> None:
     except (CallError, DataError):
         return
     assert len(pictures_of(table)) == len(table) > 0
+
+
+def test_a_pixel_table_without_pyarrow_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path, pixel_lines(grey(), ["a", "b"] * 3))
+    quick = read(path)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    plain = read(path)
+    assert plain == quick
+    assert [open_picture(one).tobytes() for one in plain.paths] == [open_picture(one).tobytes() for one in quick.paths]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -451,3 +452,9 @@ def check_bytes(content: bytes, make_files: MakeFiles) -> None:
         assert len(table)
         assert all(table.labels)
         assert table.notes
+
+
+def test_a_parquet_file_without_pyarrow_names_the_extra(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "list.parquet").write_bytes(b"PAR1")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert message(folder / "list.parquet") == "a Parquet file needs: pip install 'tellapart[tables]'"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tellapart.errors import DataError, PictureError, unknown_name
+from tellapart.errors import DataError, MissingExtraError, PictureError, unknown_name
 from tellapart.files import cell_text, sha256_of, text_of_cell
 from tellapart.images.containers import digest_of_member, locate
 from tellapart.progress import Progress, silent
@@ -185,9 +185,11 @@ class ImageTable:
 
     @property
     def frame(self) -> pandas.DataFrame:
-        """The rows as a pandas data frame with the columns of `COLUMNS`."""
-        import pandas
-
+        """The rows as a pandas data frame with the columns of `COLUMNS`. Raises MissingExtraError without pandas."""
+        try:
+            import pandas
+        except ImportError as error:
+            raise MissingExtraError("a data frame", "tables") from error
         return pandas.DataFrame(dict(zip(COLUMNS, self._columns(), strict=True)))
 
     def to_csv(self) -> str:

@@ -117,9 +117,11 @@ def _refuse_no_square(n_pixels: int, path: Path) -> None:
 
 def _parse_quickly(text: TextTable, layout: _Layout) -> tuple[np.ndarray, tuple[str, ...] | None, range] | None:
     """(N, P) uint8, labels and rows; None for whatever is not plainly 0..255, which `_parse` then reads or explains."""
-    import pyarrow
-    from pyarrow import csv
-
+    try:
+        import pyarrow
+        from pyarrow import csv
+    except ImportError:  # the extra `tables`
+        return None
     names = [f"f{place}" for place in range(layout.n_columns)]
     pixel_names = [names[place] for place in layout.pixels]
     label_names = [] if layout.label is None else [names[layout.label]]

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tellapart.errors import DataError
+from tellapart.errors import DataError, MissingExtraError
 from tellapart.files import text_of_cell
 from tellapart.images import PICTURE_SUFFIXES
 from tellapart.images.delimited import TextTable
@@ -83,10 +83,12 @@ def text_sheet(path: Path) -> Sheet:
 
 
 def parquet_sheet(path: Path) -> Sheet:
-    """A Parquet file, its rows counted from 0. Raises DataError where it is damaged."""
-    import pyarrow
-    from pyarrow import parquet
-
+    """A Parquet file, its rows counted from 0. Raises DataError where it is damaged, MissingExtraError without PyArrow."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise MissingExtraError("a Parquet file", "tables") from error
     try:
         with parquet.ParquetFile(path) as file:
             names = tuple(file.schema_arrow.names)

@@ -224,8 +224,9 @@ def _fitted(work: Work, recipe: Recipe, folder: Path | None) -> Fitted:
     sample = work.training.sampled(CENTRED)
     features = _features(served, sample, recipe)
     centres, familiarity = class_centres(features, sample.labels.numpy(), n_classes=n_classes, width=features.shape[1])
-    rows = np.linspace(0, len(features) - 1, min(N_WITNESSES, len(features))).astype(int)
-    witnesses = dict(zip((sample.table.paths[row] for row in rows), head.probabilities(features[rows]), strict=True))
+    shown = sample.sampled(N_WITNESSES)
+    exact = _features(served, shown, replace(recipe, precision="float32"))  # what is exported is checked against no rounding
+    witnesses = dict(zip(shown.table.paths, head.probabilities(exact), strict=True))
     words = "trained from scratch" if not network.pretrained else f"fine-tuned from {recipe.weights}"
     backbone = export_backbone(served, work.training.fit, arch=recipe.arch, weights=words, folder=folder)
     below = float(np.quantile(familiarity, UNKNOWN_QUANTILE))

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from tellapart.training.augment import geometry  # noqa: E402
 from tellapart.training.augment.augmenters import CHUNK_VALUES, augmenter, generator_of  # noqa: E402
 from tellapart.training.augment.erasing import AREA, rectangles  # noqa: E402
-from tellapart.training.augment.lighting import draw_lights, relight  # noqa: E402
+from tellapart.training.augment.lighting import draw_lights, draw_tints, relight, tinted  # noqa: E402
 
 
 @pytest.fixture
@@ -124,6 +124,21 @@ def test_the_default_stays_within_its_ranges() -> None:
     assert float(scale.max()) <= 1 + 1e-5
     assert 9 < float(angles.max()) <= 10.001
     assert 0.2 < float((angles < 1e-4).float().mean()) < 0.3
+
+
+def test_light_of_another_colour_changes_channels_alone() -> None:
+    tints = draw_tints(0.15, 500, 3, torch.Generator().manual_seed(0))
+    assert 0.85 <= float(tints.min()) < 0.852
+    assert 1.148 < float(tints.max()) <= 1.15
+    ramp = torch.arange(256.0).reshape(1, 1, 16, 16).expand(1, 3, 16, 16)
+    lit = tinted(ramp, torch.tensor([[1.0, 0.9, 1.1]]))
+    assert torch.equal(lit[:, 0], ramp[:, 0])
+    assert torch.allclose(lit[:, 1], ramp[:, 1] * 0.9)
+    assert float(lit[:, 2].max()) == 255
+    grey = torch.full((64, 3, 8, 8), 100, dtype=torch.uint8)
+    varied = augmenter(Recipe(), policy=Policy(tint=0.15))(grey, torch.Generator().manual_seed(1))
+    assert 80 < int(varied.min()) < int(varied.max()) < 120
+    assert not varied[:, 0].equal(varied[:, 1])
 
 
 def test_light_stays_in_range_and_moves_nothing() -> None:

@@ -9,10 +9,11 @@ from PIL import Image, ImageDraw
 from tellapart.sources import read
 from tellapart.training import Recipe, embed_table, fit_classifier
 from tellapart.training.augment.policies import POLICIES, Policy
-from tellapart.training.tails.turning import suited_policy
+from tellapart.training.tails.turning import TINT, suited_policy
 from tellapart.training.trainer import Fitted
 
 DEFAULT = POLICIES["default"]
+TINTED = replace(DEFAULT, tint=TINT)
 SIDE_PX = 96
 
 
@@ -59,18 +60,18 @@ def suited(policy: Policy, fitted: Fitted) -> tuple[Policy, tuple[str, ...]]:
 def test_pictures_without_a_top_are_turned_by_any_angle(tmp_path: Path) -> None:
     draw(tmp_path, tells_up=False)
     policy, sentences = suited(DEFAULT, fit(tmp_path))
-    assert policy == replace(DEFAULT, degrees=180.0)
+    assert policy == replace(TINTED, degrees=180.0)
     assert sentences == ("Pictures are turned by any angle: quarter turns keep 100% of the answers.",)
 
 
 def test_pictures_whose_class_is_which_way_is_up_are_not(tmp_path: Path) -> None:
     draw(tmp_path, tells_up=True)
-    assert suited(DEFAULT, fit(tmp_path)) == (DEFAULT, ())
+    assert suited(DEFAULT, fit(tmp_path)) == (TINTED, ())
 
 
 def test_too_few_pictures_tell_nothing(tmp_path: Path) -> None:
     draw(tmp_path, tells_up=False, n_per_class=5)
-    assert suited(DEFAULT, fit(tmp_path)) == (DEFAULT, ())
+    assert suited(DEFAULT, fit(tmp_path)) == (TINTED, ())
 
 
 def test_a_policy_that_does_not_turn_stays_so(tmp_path: Path) -> None:

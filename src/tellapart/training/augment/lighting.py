@@ -1,4 +1,4 @@
-"""Brightness and contrast, as fastai varies them: in log-odds, so that nothing is cut off at black or white."""
+"""Brightness and contrast, as fastai varies them: in log-odds, so that nothing is cut off at black or white; and colour."""
 
 from __future__ import annotations
 
@@ -16,6 +16,16 @@ def draw_lights(light: float, n: int, generator: torch.Generator) -> tuple[torch
     brightness = torch.logit((1 + drawn[:, 0] * light) / 2)  # .2: log-odds of .4 to .6
     contrast = torch.exp(-drawn[:, 1] * torch.log1p(torch.tensor(-light)))  # .2: .8 to 1.25
     return brightness, contrast
+
+
+def draw_tints(tint: float, n: int, n_channels: int, generator: torch.Generator) -> torch.Tensor:
+    """(n, c) what each channel of each picture is multiplied with: 1 - `tint` to 1 + `tint`."""
+    return 1 + (torch.rand(n, n_channels, generator=generator) * 2 - 1) * tint
+
+
+def tinted(pictures: torch.Tensor, tints: torch.Tensor) -> torch.Tensor:
+    """The pictures (n, c, h, w), float32 of 0 to 255, in light of another colour, cut off at 255 as a camera does."""
+    return (pictures * tints.to(pictures.device)[:, :, None, None]).clamp_(max=255)
 
 
 def relight(pictures: torch.Tensor, brightness: torch.Tensor, contrast: torch.Tensor) -> torch.Tensor:

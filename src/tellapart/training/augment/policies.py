@@ -21,6 +21,7 @@ class Policy:
     zoom: float = 1.0  # the strongest; its middle is drawn, so that it crops as well
     warp: float = 0.0  # how far the corners move, as a part of half the side: a camera that looks askance
     light: float = 0.0  # brightness and contrast
+    tint: float = 0.0  # how much more or less each channel counts: lamps of other colours, cameras that balance white otherwise
     trivial: bool = False  # TrivialAugmentWide (arXiv:2103.10158) after all else: one of 14 changes, of any strength
 
     @property
@@ -45,7 +46,7 @@ TRANSFORMS: dict[str, Callable[[Policy], Policy]] = {
     "turn": lambda policy: replace(policy, degrees=min(policy.degrees, LEVEL_DEGREES), trivial=False),
     "zoom": lambda policy: replace(policy, zoom=1.0),
     "warp": lambda policy: replace(policy, warp=0.0),
-    "light": lambda policy: replace(policy, light=0.0, trivial=False),
+    "light": lambda policy: replace(policy, light=0.0, tint=0.0, trivial=False),
 }
 POLICIES = {
     "none": Policy(),
