@@ -23,7 +23,7 @@ pytest.importorskip("timm")
 
 SIDE_PX, N_CHANNELS, N_PER_CLASS = 24, 5, 20
 STRIPES = {"columns": (1, 0), "rows": (0, 1)}
-COMPACT = Recipe(arch="compact", epochs=5, batch=16)
+COMPACT = Recipe(arch="compact", epochs=10, batch=16)
 
 
 def bands(n_channels: int = N_CHANNELS, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
