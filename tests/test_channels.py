@@ -132,7 +132,7 @@ def test_the_estimator_takes_arrays() -> None:
     from tellapart import ImageClassifier
 
     values, labels = bands()
-    fitted = ImageClassifier(arch="compact", epochs=5).fit(values, labels)
+    fitted = ImageClassifier(arch="compact", epochs=20).fit(values, labels)
     assert fitted.predict_proba(values).shape == (len(values), 2)
     assert fitted.score(values, labels) > 0.8
     with pytest.raises(DataError, match="has 8 channels, where 5 are wanted"):
