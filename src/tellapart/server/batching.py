@@ -1,15 +1,13 @@
-"""Pictures of many requests through one network: decoded in threads, computed in batches, dropped where no one waits for them."""
+"""Pictures of many requests through one network: threads, as many as cores, each take what waits, decode it and compute it."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -23,93 +21,76 @@ from tellapart.inference.tta import OverViews
 from tellapart.server.limits import PixelGate
 from tellapart.server.metrics import Metrics
 
-# How long a batch that is not full waits for pictures that are being decoded; a picture that is alone never waits. A guess:
-# decoding a photograph takes some milliseconds, and four pictures together a tenth less than one by one.
-MAX_WAIT_S = 0.005
+LARGE_PIXELS = 2_000_000  # of a picture that is answered alone: some 20 ms to decode, for which no other should wait. A guess
 
 
 @dataclass(eq=False)
 class Item:
     """A picture on its way; its answer is cancelled where its client has left."""
 
-    content: bytes
+    picture: bytes | np.ndarray  # a file's content, or pixels (side, side, C) uint8 as the network sees them
     classifier: Classifier
     views: tuple[str, ...]
     answer: asyncio.Future[Prediction]
-    pixels: np.ndarray = field(init=False)  # (side, side, C) uint8, once it is decoded
-    decoded_at: float = field(init=False)
+    is_large: bool = False  # known once a thread has looked at it
 
     def goes_with(self, other: Item) -> bool:
         """Whether both can be in one batch."""
-        return self.classifier is other.classifier and self.views == other.views
+        is_alike = self.classifier is other.classifier and self.views == other.views
+        return self is other or (is_alike and not self.is_large and not other.is_large)
 
 
 class Batcher:
-    """Answers pictures. Belongs to one event loop; how many may wait is its callers' to limit."""
+    """Answers pictures. Belongs to one event loop; how many may wait is its callers' to limit.
+
+    None waits for others to come: what came while all threads were busy makes up the next batches, in equal parts for those
+    that are free.
+    """
 
     def __init__(self, gate: PixelGate, metrics: Metrics) -> None:
         self._gate = gate
         self._metrics = metrics
         self._waiting = deque[Item]()
-        self._decoded: list[Item] = []
-        self._n_decoding = 0
-        self._n_computing = 0
-        self._decoders = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
-        self._computers = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="compute")
+        self._n_free = DECODE_THREADS
+        self._threads = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="predict")
 
     def submit(
-        self, contents: Sequence[bytes], classifier: Classifier, views: tuple[str, ...]
+        self, pictures: Iterable[bytes | np.ndarray], classifier: Classifier, views: tuple[str, ...]
     ) -> list[asyncio.Future[Prediction]]:
-        """A prediction to wait for, for each picture; one that cannot be read has an `error`. Cancel those not wanted."""
+        """A prediction to wait for, for each picture (see `Item`); one that cannot be read has an `error`.
+
+        Cancel those not wanted.
+        """
         loop = asyncio.get_running_loop()
-        items = [Item(content, classifier, views, loop.create_future()) for content in contents]
+        items = [Item(picture, classifier, views, loop.create_future()) for picture in pictures]
         self._waiting.extend(items)
         self._go_on()
         return [item.answer for item in items]
 
     def see(self, content: bytes, classifier: Classifier) -> asyncio.Future[Seen]:
         """A picture as the network sees it, to wait for. Raises PictureError."""
-        return asyncio.get_running_loop().run_in_executor(self._decoders, _seen, content, classifier, self._gate)
-
-    def compute(
-        self, pictures: Sequence[np.ndarray], classifier: Classifier, views: tuple[str, ...]
-    ) -> list[asyncio.Future[Prediction]]:
-        """As `submit`, for pictures (side, side, C) uint8 as the network sees them."""
-        loop = asyncio.get_running_loop()
-        items = [Item(b"", classifier, views, loop.create_future()) for _ in pictures]
-        for item, pixels in zip(items, pictures, strict=True):
-            item.pixels, item.decoded_at = pixels, time.monotonic()
-        self._decoded.extend(items)
-        self._go_on()
-        return [item.answer for item in items]
+        return asyncio.get_running_loop().run_in_executor(self._threads, _seen, content, classifier, self._gate)
 
     def close(self) -> None:
         """Let the threads end."""
-        self._decoders.shutdown(wait=False, cancel_futures=True)
-        self._computers.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _go_on(self) -> None:
-        """Hand out all the work that threads are free for."""
-        while self._waiting and self._n_decoding < DECODE_THREADS:
-            item = self._waiting.popleft()
-            if not self._is_dropped(item):
-                self._n_decoding += 1
-                _start(self._decoders, partial(_seen, item.content, item.classifier, self._gate), partial(self._on_decoded, item))
-        while self._n_computing < DECODE_THREADS and (batch := self._next_batch()):
-            self._n_computing += 1
-            self._metrics.batch_pictures.observe(len(batch))
-            _start(self._computers, partial(_compute, batch), partial(self._on_computed, batch))
+        """Hand out what waits to the threads that are free."""
+        while self._n_free and (batch := self._next_batch()):
+            self._n_free -= 1
+            answers = asyncio.get_running_loop().run_in_executor(self._threads, _answers, batch, self._gate)
+            answers.add_done_callback(partial(self._on_answered, batch))
 
     def _next_batch(self) -> list[Item]:
-        """Pictures to be computed together now, the oldest first; none where it is worth waiting for those being decoded."""
-        self._decoded = [item for item in self._decoded if not self._is_dropped(item)]
-        batch = [item for item in self._decoded if item.goes_with(self._decoded[0])][:BATCH]
-        if 0 < len(batch) < BATCH and self._n_decoding:
-            waits_until = batch[0].decoded_at + MAX_WAIT_S
-            if (rest_s := waits_until - time.monotonic()) > 0:
-                asyncio.get_running_loop().call_later(rest_s, self._go_on)
-                return []
-        self._decoded = [item for item in self._decoded if item not in batch]
+        """The picture that has waited longest and those that go with it, but no more than a free thread's part of all."""
+        self._waiting = deque(item for item in self._waiting if not self._is_dropped(item))
+        if not self._waiting:
+            return []
+        n = min(BATCH, -(-len(self._waiting) // self._n_free))
+        batch = [item for item in self._waiting if item.goes_with(self._waiting[0])][:n]
+        for item in batch:
+            self._waiting.remove(item)
         return batch
 
     def _is_dropped(self, item: Item) -> bool:
@@ -118,34 +99,51 @@ class Batcher:
             self._metrics.pictures.add(outcome="dropped")
         return item.answer.done()
 
-    def _on_decoded(self, item: Item, done: asyncio.Future[Seen]) -> None:
-        self._n_decoding -= 1
-        error = done.exception()
-        if error is None:
-            item.pixels, item.content, item.decoded_at = done.result().pixels, b"", time.monotonic()
-            self._decoded.append(item)
-        elif not item.answer.done():
-            if isinstance(error, PictureError):
-                item.answer.set_result(Prediction("", error=str(error)))
-            else:
-                item.answer.set_exception(error)
-        self._go_on()
-
-    def _on_computed(self, batch: Sequence[Item], done: asyncio.Future[list[Prediction]]) -> None:
-        self._n_computing -= 1
-        error = done.exception()
-        for place, item in enumerate(batch):
-            if item.answer.done():
+    def _on_answered(self, batch: Sequence[Item], done: asyncio.Future[dict[Item, Prediction | Exception]]) -> None:
+        self._n_free += 1
+        answers = done.result()
+        if n_computed := sum(isinstance(answer, Prediction) and not answer.error for answer in answers.values()):
+            self._metrics.batch_pictures.observe(n_computed)
+        for item in reversed(batch):
+            if self._is_dropped(item):
                 continue
-            if error is None:
-                item.answer.set_result(done.result()[place])
+            if item not in answers:
+                item.is_large = True
+                self._waiting.appendleft(item)
+            elif isinstance(answer := answers[item], Prediction):
+                item.answer.set_result(answer)
             else:
-                item.answer.set_exception(error)
+                item.answer.set_exception(answer)
         self._go_on()
 
 
-def _start(pool: Executor, work: Callable[[], Any], then: Callable[[asyncio.Future[Any]], None]) -> None:
-    asyncio.get_running_loop().run_in_executor(pool, work).add_done_callback(then)
+def _answers(batch: Sequence[Item], gate: PixelGate) -> dict[Item, Prediction | Exception]:
+    """What is said of each picture; large ones among others are left out, and those that no one waits for."""
+    pixels: dict[Item, np.ndarray] = {}
+    answers: dict[Item, Prediction | Exception] = {}
+    for item in batch:
+        try:
+            if not item.answer.cancelled() and not (len(batch) > 1 and _is_large(item.picture)):
+                pixels[item] = _pixels(item, gate)
+        except PictureError as error:
+            answers[item] = Prediction("", error=str(error))
+        except Exception as error:
+            answers[item] = error
+    try:
+        return answers | _predictions(pixels)
+    except Exception as error:
+        return answers | dict.fromkeys(pixels, error)
+
+
+def _is_large(picture: bytes | np.ndarray) -> bool:
+    if isinstance(picture, np.ndarray):
+        return False
+    width, height = picture_size(picture)
+    return width * height > LARGE_PIXELS
+
+
+def _pixels(item: Item, gate: PixelGate) -> np.ndarray:
+    return item.picture if isinstance(item.picture, np.ndarray) else _seen(item.picture, item.classifier, gate).pixels
 
 
 def _seen(content: bytes, classifier: Classifier, gate: PixelGate) -> Seen:
@@ -154,9 +152,12 @@ def _seen(content: bytes, classifier: Classifier, gate: PixelGate) -> Seen:
         return see(content, classifier.manifest.fit)
 
 
-def _compute(batch: Sequence[Item]) -> list[Prediction]:
-    classifier, views = batch[0].classifier, batch[0].views
-    runtime = OverViews(classifier.runtime, views) if views != ("as_is",) else classifier.runtime
-    [outputs] = runtime.stream([np.stack([item.pixels for item in batch])])
-    results = [Result({name: values[place] for name, values in outputs.items()}) for place in range(len(batch))]
-    return [classifier.prediction_of("", result) for result in results]
+def _predictions(pixels: dict[Item, np.ndarray]) -> dict[Item, Prediction]:
+    """Of pictures that go together, as the network sees them."""
+    if not pixels:
+        return {}
+    first = next(iter(pixels))
+    runtime = OverViews(first.classifier.runtime, first.views) if first.views != ("as_is",) else first.classifier.runtime
+    [outputs] = runtime.stream([np.stack(list(pixels.values()))])
+    results = (Result({name: values[place] for name, values in outputs.items()}) for place in range(len(pixels)))
+    return {item: first.classifier.prediction_of("", result) for item, result in zip(pixels, results, strict=True)}

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
 import signal
 import socket
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -20,6 +18,7 @@ import uvicorn
 from tellapart.errors import CallError, TellapartError
 from tellapart.images.decoding import known_formats
 from tellapart.server.app import make_app
+from tellapart.server.closing import close_listening
 from tellapart.server.connections import guarded_protocol
 from tellapart.server.doors import Door
 from tellapart.server.guarding import Guard
@@ -32,7 +31,6 @@ from tellapart.server.models import Models, named_places
 from tellapart.server.services import Service
 
 LEAVE_S = 0.5  # between being told to stop and listening no more: who is connected is told to leave, who comes is still answered
-EMPTY_WITHIN_S = 1.0  # for a moment without a connection that is yet to be accepted
 UNREAD_S = 0.2  # then, for what was accepted and is not read yet
 LOOK_S = 2.0  # between looks at where the models' links lead
 
@@ -89,17 +87,9 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
-            await _close_when_empty(server)
+            await close_listening(server)
         await asyncio.sleep(UNREAD_S)
         await super().shutdown(sockets)
-
-
-async def _close_when_empty(server: asyncio.Server) -> None:
-    """Listen no more, at a moment when no connection waits to be accepted: the system would reset it, with its request."""
-    end = time.monotonic() + EMPTY_WITHIN_S
-    while select.select(server.sockets, [], [], 0)[0] and time.monotonic() < end:
-        await asyncio.sleep(0)
-    server.close()
 
 
 async def _run(

@@ -79,7 +79,7 @@ class Service:
         seen = await self.batcher.see(content, classifier)
         rest, shares = hidden(seen.pixels), list[float]()
         while some := list(islice(rest, IN_TURN)):
-            answers = await asyncio.gather(*self.batcher.compute(some, classifier, views))
+            answers = await asyncio.gather(*self.batcher.submit(some, classifier, views))
             shares += [one.probabilities[label] for one in answers]
         return Explanation(label, probabilities[label], drops_of(probabilities[label], shares), seen.box)
 
