@@ -59,9 +59,9 @@ def serving(setting: Setting) -> Iterator[Result]:
     """Requests/s at saturation, latency at 80 % of a side's own capacity, one request alone, labels."""
     run, pictures = setting.fresh("run"), enlarged(setting)
     train(setting, setting.pictures("flowers"), setting.fresh("cache"), out=run)
-    sides = [Side("tellapart serve", partial(tellapart_serve, run), "raw", "/v1/predict")]
-    if setting.peer_repeats:
-        sides += litserve_sides(setting, bundle_of(run), pictures)
+    ours = [Side("tellapart serve", partial(tellapart_serve, run), "raw", "/v1/predict"), in_int8(setting, run)]
+    theirs = litserve_sides(setting, bundle_of(run), pictures) if setting.peer_repeats else []
+    sides = ours + theirs
     labels, scale = [], 1.0 if setting.limit is None else TRIAL_SCALE
     for number in range(setting.repeats):
         for side in sides:
@@ -72,7 +72,9 @@ def serving(setting: Setting) -> Iterator[Result]:
     yield from _labels(sides, labels, pictures)
     for side in sides:
         yield from _side_figures(side)
-    yield from _goals(*sides)
+    yield from _goals(ours[0])
+    if theirs:
+        yield from _ratios(*ours, *theirs)
 
 
 def enlarged(setting: Setting) -> Path:
@@ -88,6 +90,13 @@ def enlarged(setting: Setting) -> Path:
         top = (side - SIZE[1]) // 2
         image.crop((0, top, side, top + SIZE[1])).save(copy, "JPEG", quality=QUALITY)
     return target
+
+
+def in_int8(setting: Setting, run: Path) -> Side:
+    """Our server with the run's network in 8-bit integers, as a user would export and serve it."""
+    exported = setting.fresh("int8")
+    run_process([setting.tellapart, "export", str(run), "--format", "onnx-int8", "--out", str(exported)])
+    return Side("tellapart serve, int8", partial(tellapart_serve, exported), "raw", "/v1/predict")
 
 
 def litserve_sides(setting: Setting, bundle: Path, pictures: Path) -> list[Side]:
@@ -161,13 +170,15 @@ def _side_figures(side: Side) -> Iterator[Result]:
         yield Figure("serving", f"{side.name}: {name}", side.figures(*keys), unit)
 
 
-def _goals(ours: Side, torch: Side | None = None, fair: Side | None = None) -> Iterator[Result]:
+def _goals(ours: Side) -> Iterator[Result]:
     yield Goal("serving", "one request alone, ms", ours.median("alone", "ms", "p50"), "at most", 15)
     yield Goal("serving", "resident memory with one model, MB", max(ours.figures("resident_mb")), "at most", 350)
     yield Goal("serving", "ready after, s", ours.median("ready_s"), "at most", 2)
-    if torch and fair:
-        for peer, least in ((torch, 5), (fair, 1.5)):
-            ratio = ours.median("full", "ok_per_s") / peer.median("full", "ok_per_s")
-            yield Goal("serving", f"requests/s, ours / {peer.name}", ratio, "at least", least)
-        tail = ours.median("load", "ms", "p99") / torch.median("load", "ms", "p99")
-        yield Goal("serving", f"99th percentile at {LOAD:.0%}, ours / {torch.name}", tail, "at most", 0.25)
+
+
+def _ratios(ours: Side, int8: Side, torch: Side, fair: Side) -> Iterator[Result]:
+    for side, peer, least in ((ours, torch, 5), (ours, fair, 1.5), (int8, fair, 1.5)):
+        ratio = side.median("full", "ok_per_s") / peer.median("full", "ok_per_s")
+        yield Goal("serving", f"requests/s, {side.name} / {peer.name}", ratio, "at least", least)
+    tail = ours.median("load", "ms", "p99") / torch.median("load", "ms", "p99")
+    yield Goal("serving", f"99th percentile at {LOAD:.0%}, {ours.name} / {torch.name}", tail, "at most", 0.25)

@@ -13,8 +13,7 @@ from PIL import Image
 
 from tellapart.inference import Classifier, Prediction
 from tellapart.inference.runtimes import BATCH
-from tellapart.inference.streaming import DECODE_THREADS
-from tellapart.server.batching import LARGE_PIXELS, Batcher
+from tellapart.server.batching import LARGE_PIXELS, THREADS, Batcher
 from tellapart.server.limits import PixelGate
 from tellapart.server.metrics import Metrics
 
@@ -59,12 +58,11 @@ def test_each_is_answered_as_alone_whatever_is_beside_it(classifier: Classifier,
     assert metrics["tellapart_batch_pictures_sum"] == len(pictures) - 2
 
 
-def test_what_waits_is_parted_among_the_free(classifier: Classifier, contents: list[bytes]) -> None:
-    n = BATCH * DECODE_THREADS
-    _, metrics = batched(lambda batcher: asyncio.gather(*batcher.submit(contents[:n], classifier, ("as_is",))))
-    assert metrics["tellapart_batch_pictures_count"] == DECODE_THREADS
-    _, metrics = batched(lambda batcher: asyncio.gather(*batcher.submit(contents[:DECODE_THREADS], classifier, ("as_is",))))
-    assert metrics["tellapart_batch_pictures_count"] == DECODE_THREADS
+def test_few_are_computed_one_by_one_and_many_together(classifier: Classifier, contents: list[bytes]) -> None:
+    for n, n_batches in ((1, 1), (BATCH - 1, BATCH - 1), (BATCH * THREADS, THREADS)):
+        pictures = [contents[0]] * n
+        _, metrics = batched(lambda batcher, of=pictures: asyncio.gather(*batcher.submit(of, classifier, ("as_is",))))
+        assert metrics["tellapart_batch_pictures_count"] == n_batches
 
 
 def test_other_views_make_another_batch(classifier: Classifier, contents: list[bytes]) -> None:
@@ -81,7 +79,7 @@ def test_other_views_make_another_batch(classifier: Classifier, contents: list[b
 
 
 def test_what_no_one_waits_for_is_dropped(classifier: Classifier, contents: list[bytes]) -> None:
-    n = 5 * BATCH * DECODE_THREADS
+    n = 5 * BATCH * THREADS
 
     async def act(batcher: Batcher) -> list[Prediction]:
         answers = batcher.submit([contents[0]] * n, classifier, ("as_is",))
@@ -91,7 +89,7 @@ def test_what_no_one_waits_for_is_dropped(classifier: Classifier, contents: list
 
     answers, metrics = batched(act)
     assert answers[0].label == answers[1].label
-    assert metrics['tellapart_pictures_total{outcome="dropped"}'] >= n - 1 - BATCH * DECODE_THREADS
+    assert metrics['tellapart_pictures_total{outcome="dropped"}'] >= n - 1 - BATCH * THREADS
 
 
 def test_what_goes_wrong_in_computing_is_told_to_all_of_the_batch(classifier: Classifier) -> None:

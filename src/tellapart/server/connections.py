@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 
 import h11
@@ -28,6 +29,9 @@ def guarded_protocol(limits: Limits, turn_away: TurnAway) -> type[H11Protocol]:
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            # asyncio does so for sockets that name their protocol, which those of a listening socket made by hand do not: the
+            # second part of an answer would wait for the client's word on the first, 40 ms.
+            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._watch()
             if len(self.connections) > limits.connections:
                 next(iter(waiting)).transport.abort()

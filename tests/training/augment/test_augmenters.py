@@ -141,6 +141,14 @@ def test_light_of_another_colour_changes_channels_alone() -> None:
     assert not varied[:, 0].equal(varied[:, 1])
 
 
+def test_blur_halves_the_resolution_of_its_part_of_the_pictures() -> None:
+    checks = ((torch.arange(16)[:, None] + torch.arange(16)) % 2 * 200).to(torch.uint8).expand(400, 3, 16, 16)
+    varied = augmenter(Recipe(), policy=Policy(blur=0.3))(checks.clone(), torch.Generator().manual_seed(1))
+    is_grey = (varied == 100).flatten(1).all(1)
+    assert 0.25 < float(is_grey.float().mean()) < 0.35
+    assert varied[~is_grey].equal(checks[~is_grey])
+
+
 def test_light_stays_in_range_and_moves_nothing() -> None:
     generator = torch.Generator().manual_seed(0)
     brightness, contrast = draw_lights(0.2, 2000, generator)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from tellapart.training.augment.erasing import erase
-from tellapart.training.augment.geometry import draw_matrices, flip_and_shift, warp
+from tellapart.training.augment.geometry import blurred, draw_matrices, flip_and_shift, warp
 from tellapart.training.augment.lighting import draw_lights, draw_tints, relight, tinted
 from tellapart.training.augment.parts import Part
 from tellapart.training.augment.policies import POLICIES, Policy
@@ -52,11 +52,11 @@ def augmenter(recipe: Recipe, mean: Sequence[float] = (), *, policy: Policy | No
 
 
 def _geometry(policy: Policy) -> list[Step]:
-    """Whole pixels where that is enough; else all of it, and the light, in one pass over float32."""
-    is_exact = not policy.degrees and policy.zoom == 1 and not policy.warp
-    if is_exact and (policy.flip or policy.shift) and not policy.light and not policy.tint:
+    """Whole pixels where that is enough; else all of it, sharpness and light, in one pass over float32."""
+    is_exact = not (policy.degrees or policy.zoom != 1 or policy.warp or policy.light or policy.tint or policy.blur)
+    if is_exact and (policy.flip or policy.shift):
         return [lambda pictures, generator, part: flip_and_shift(pictures, policy, generator, part)]
-    if is_exact and not policy.light and not policy.tint:
+    if is_exact:
         return []
 
     def sampled(pictures: torch.Tensor, generator: torch.Generator, part: Part) -> torch.Tensor:
@@ -64,9 +64,12 @@ def _geometry(policy: Policy) -> list[Step]:
         matrices = draw_matrices(policy, part.n, width / height, generator)[part.rows]
         lights = [of_all[part.rows] for of_all in draw_lights(policy.light, part.n, generator)]
         tints = draw_tints(policy.tint, part.n, pictures.shape[1], generator)[part.rows] if policy.tint else None
+        blurs = torch.rand(part.n, generator=generator)[part.rows] < policy.blur if policy.blur else None
         varied = torch.empty_like(pictures)
         for some in _chunks(pictures):
             chunk = warp(pictures[some].float(), matrices[some])
+            if blurs is not None:
+                chunk = blurred(chunk, blurs[some])
             if tints is not None:
                 chunk = tinted(chunk, tints[some])
             if policy.light:

@@ -1,4 +1,4 @@
-"""Flips, rotations, zooms and warps of a whole batch in one sampling: each picture has its own 3 x 3 matrix.
+"""Flips, rotations, zooms and warps of a whole batch in one sampling, each picture having its own 3 x 3 matrix; and blur.
 
 A matrix takes a place in the result to the place in the picture that it is read from, both as (x, y, 1) with x and y from -1
 to 1 between the edges.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch.nn.functional import grid_sample, pad
+from torch.nn.functional import grid_sample, interpolate, pad
 
 from tellapart.training.augment.parts import Part
 from tellapart.training.augment.policies import Policy
@@ -87,6 +87,15 @@ def warp(pictures: torch.Tensor, matrices: torch.Tensor, *, padding: str = "refl
     places = matrices[..., 0] * x + matrices[..., 1] * y[:, None] + matrices[..., 2]  # (n, 3, h, w)
     grid = torch.stack([places[:, 0] / places[:, 2], places[:, 1] / places[:, 2]], 3)  # (n, h, w, 2)
     return grid_sample(pictures, grid, mode="bilinear", padding_mode=padding, align_corners=False)
+
+
+def blurred(pictures: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
+    """The pictures (n, c, h, w), float32, those of `which` (n,) at half their resolution, as large as before."""
+    chosen = which.to(pictures.device)
+    if chosen.any():
+        halved = interpolate(pictures[chosen], scale_factor=0.5, mode="area")
+        pictures[chosen] = interpolate(halved, size=pictures.shape[2:], mode="bilinear", align_corners=False)
+    return pictures
 
 
 def flip_and_shift(pictures: torch.Tensor, policy: Policy, generator: torch.Generator, part: Part | None = None) -> torch.Tensor:

@@ -22,6 +22,7 @@ class Policy:
     warp: float = 0.0  # how far the corners move, as a part of half the side: a camera that looks askance
     light: float = 0.0  # brightness and contrast
     tint: float = 0.0  # how much more or less each channel counts: lamps of other colours, cameras that balance white otherwise
+    blur: float = 0.0  # part of the pictures that are shown at half their resolution: cameras of other sharpness, or farther away
     trivial: bool = False  # TrivialAugmentWide (arXiv:2103.10158) after all else: one of 14 changes, of any strength
 
     @property

@@ -14,6 +14,8 @@ KEPT = 0.95  # of the answers; quarter turns keep 97 % on coins and 93 % on flow
 ANY = 180.0  # degrees to either side
 TINT = 0.15  # of each channel, where the light is varied at all: 0.4 points on new grounds, docs/tails.md
 
+BLUR = 0.3  # of the pictures, where none is zoomed, which would vary how sharp they are: a point on new grounds, docs/tails.md
+
 
 def suited_policy(policy: Policy, fitted: Fitted) -> Checked:
     """`check_policy`: the policy without what changes labels or answers, with turns by any angle where they change none; and why.
@@ -32,7 +34,7 @@ def suited_policy(policy: Policy, fitted: Fitted) -> Checked:
     if turn is None or turn.n < FEWEST:
         return replace(checked, policy=suited)
     if turn.kept_by_crops < KEPT and (suited.zoom > 1 or suited.warp):
-        suited = replace(suited, zoom=1.0, warp=0.0)
+        suited = replace(suited, zoom=1.0, warp=0.0, blur=BLUR)
         notes.append(
             f"Pictures are neither zoomed nor warped: size tells, crops keep only {turn.kept_by_crops:.0%} of the answers."
         )
