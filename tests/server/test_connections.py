@@ -10,7 +10,7 @@ from typing import Any
 
 import uvicorn
 
-from tellapart.server.connections import TurnAway, guarded_protocol
+from tellapart.server.connections import guarded_protocol
 from tellapart.server.limits import Limits
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -24,12 +24,12 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"ok"})
 
 
-def with_server(limits: Limits, use: Callable[[Connect], Awaitable[None]], turn_away: TurnAway = lambda _: None) -> None:
-    """Run `use` against a real server with these limits."""
+def with_server(protocol: type[asyncio.Protocol], use: Callable[[Connect], Awaitable[None]]) -> None:
+    """Run `use` against a real server whose connections are of this kind."""
 
     async def run() -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            config = uvicorn.Config(answer, http=guarded_protocol(limits, turn_away), lifespan="off", ws="none", log_config=None)
+            config = uvicorn.Config(answer, http=protocol, lifespan="off", ws="none", log_config=None)
             server = uvicorn.Server(config)
             serving = asyncio.create_task(server._serve([listener]))
             try:
@@ -40,6 +40,10 @@ def with_server(limits: Limits, use: Callable[[Connect], Awaitable[None]], turn_
                 await serving
 
     asyncio.run(run())
+
+
+def guarded(**limits: float) -> type[asyncio.Protocol]:
+    return guarded_protocol(Limits(**limits), lambda _: None)  # type: ignore[arg-type]
 
 
 async def is_closed(streams: Streams) -> bool:
@@ -68,7 +72,24 @@ def test_headers_have_their_time() -> None:
         for streams in (silent, slow, kept):
             streams[1].close()
 
-    with_server(Limits(headers_s=0.2), use)
+    with_server(guarded(headers_s=0.2), use)
+
+
+def test_no_part_of_an_answer_waits_for_word_of_the_one_before() -> None:
+    protocol, told = guarded(), list[int]()
+
+    class Watched(protocol):  # type: ignore[valid-type, misc]
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            super().connection_made(transport)
+            told.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    async def use(connect: Connect) -> None:
+        streams = await connect()
+        await asked(streams)
+        streams[1].close()
+
+    with_server(Watched, use)
+    assert told == [1]
 
 
 def test_of_too_many_the_longest_waiting_goes() -> None:
@@ -83,4 +104,4 @@ def test_of_too_many_the_longest_waiting_goes() -> None:
         for streams in (busy, new, *waiting):
             streams[1].close()
 
-    with_server(Limits(connections=4), use)
+    with_server(guarded(connections=4), use)

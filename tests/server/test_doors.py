@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tellapart.server.connections import guarded_protocol
 from tellapart.server.doors import plain_request
 from tellapart.server.limits import Limits
 
@@ -135,7 +136,7 @@ def test_the_body_is_passed_over_and_the_connection_kept() -> None:
         assert (await asked((reader, writer))).startswith(b"HTTP/1.1 200")
         writer.close()
 
-    with_server(Limits(), use, turn_away)
+    with_server(guarded_protocol(Limits(), turn_away), use)
 
 
 def test_a_body_that_does_not_come_has_its_time() -> None:
@@ -145,4 +146,4 @@ def test_a_body_that_does_not_come_has_its_time() -> None:
         assert await reader.read() == b"no"
         writer.close()
 
-    with_server(Limits(headers_s=0.2), use, lambda _: (b"no", 1000))
+    with_server(guarded_protocol(Limits(headers_s=0.2), lambda _: (b"no", 1000)), use)
