@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import shutil
 import signal
@@ -52,10 +53,12 @@ def overload(run: Path, pictures: Path, n: int) -> dict[str, Any]:
     capacity = statistics.mean((before["ok_per_s"], after["ok_per_s"]))
     goodput_frac, more_mb = flood["ok_per_s"] / capacity, max(resident_mb) - start_mb
     flood["ok_each_second"] = flood["ok_each_second"][:n]
+    left_frac = 1 - (flood["generator_cores"] - before["generator_cores"]) / len(os.sched_getaffinity(0))
     return {
         "n": flood["n"],
         "capacity_per_s": {"before": before["ok_per_s"], "after": after["ok_per_s"]},
         "goodput_frac": round(goodput_frac, 3),
+        "goodput_frac_of_what_the_generator_leaves": round(goodput_frac / left_frac, 3),  # to the server, of the cores
         "flood": flood,
         "idle_ms": idle_ms,
         "normal_after_s": round(normal_s, 2),

@@ -119,7 +119,10 @@ def _failed(error: Exception) -> StorageError:
 
 @contextmanager
 def _connected(address: str) -> Iterator[Any]:
-    """Ray, connected to the cluster at `address` until the work is done. Raises MissingExtraError and StorageError."""
+    """Ray, connected to the cluster at `address` until the work is done.
+
+    Raises MissingExtraError, CallError beside another session, and StorageError.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anyone who was not asked
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
@@ -128,6 +131,8 @@ def _connected(address: str) -> Iterator[Any]:
     except ImportError as error:
         raise MissingExtraError("--cluster", "cluster") from error
     _refuse_unreachable(address)
+    if ray.is_initialized():
+        raise CallError("this process has a Ray session already, which would be lost. Call ray.shutdown() first.")
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)  # Ray tells of its plans at length, and of errors with all that led to them
     of_here = {"num_cpus": n_threads(), "include_dashboard": False} if address == HERE else {}

@@ -81,7 +81,7 @@ def find_pictures(patterns: Sequence[str], passed: PassedOver, *, shard: Shard |
     Raises CallError at once where a folder, file or glob holds no picture.
     """
     pictures: Iterable[str] = chain.from_iterable([_begun(pattern, passed.add) for pattern in patterns])
-    if len(patterns) > 1 or not os.path.isdir(patterns[0]):  # one folder means nothing twice
+    if list(map(os.path.isdir, patterns)) != [True]:  # one folder means nothing twice
         pictures = once(pictures)
     return (path for path in pictures if shard is None or shard.holds(path))
 

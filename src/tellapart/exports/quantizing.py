@@ -83,7 +83,7 @@ class _Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
 def _quiet() -> Iterator[None]:
     """The quantizer advises through the root logger to simplify graphs first; ours are simple."""
     before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(max(before, logging.WARNING))
     try:
         yield
     finally:

@@ -233,6 +233,7 @@ def _row(upload: Upload, prediction: Prediction, explained: Explanation | None, 
         row["probabilities"] = dict(best[: options.top_k])
     if prediction.probability is not None and prediction.probability < options.min_confidence:
         row["label"] = None
+    row["labels"] = [label for label in prediction.labels if prediction.probabilities[label] >= options.min_confidence]
     explanation = {"explanation": explained.to_json()} if explained else {}
     return {"name": upload.name, **row, **explanation}
 

@@ -59,6 +59,7 @@ class Batcher:
         self._waiting = deque[Item]()
         self._n_free = THREADS
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="predict")
+        self._seers = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="see")
 
     def submit(
         self, pictures: Iterable[bytes | np.ndarray], classifier: Classifier, views: tuple[str, ...]
@@ -78,13 +79,14 @@ class Batcher:
 
     def see(self, content: bytes, classifier: Classifier) -> asyncio.Future[Seen]:
         """A picture as the network sees it, to wait for. Raises PictureError."""
-        return asyncio.get_running_loop().run_in_executor(self._threads, _seen, content, classifier, self._gate)
+        return asyncio.get_running_loop().run_in_executor(self._seers, _seen, content, classifier, self._gate)
 
     def close(self) -> None:
         """Let the threads end; what still waits is not answered."""
         with self._lock:
             self._waiting.clear()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._threads, self._seers):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _work(self, batch: list[Item], loop: asyncio.AbstractEventLoop) -> None:
         """In a thread: answer the batch, and then what waits. It asks no one for more: meanwhile its core would be idle."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LOOKUPS = 8  # threads of our own that wait for name servers: those that dawdle must not stop who sends pictures
 REDIRECTS = 3
 # What `collect` tells its user would tell a stranger the addresses of names that only this network knows.
-REFUSED = "only http:// and https:// links to public addresses are fetched, and none with a password in it"
+REFUSED = "only http:// and https:// links to hosts with a public address are fetched, and none with a password in it"
 
 
 class Links:
@@ -55,13 +55,15 @@ class Links:
         self._n_open += n_links
         try:
             async with fetching.open_session(self._guard, self._limits) as session:
-                fetched = await asyncio.gather(*(self._fetched(session, one, held) for one in uploads), return_exceptions=True)
+                tasks = [asyncio.create_task(self._fetched(session, one, held)) for one in uploads]
+                try:
+                    return await asyncio.gather(*tasks)
+                finally:  # of a request that is refused or left nothing more is fetched
+                    for task in tasks:
+                        task.cancel()
+                    await asyncio.gather(*tasks, return_exceptions=True)
         finally:
             self._n_open -= n_links
-        for one in fetched:
-            if isinstance(one, BaseException):
-                raise one
-        return [one for one in fetched if isinstance(one, Upload)]
 
     def close(self) -> None:
         """Let the threads end, but for lookups that are under way."""
@@ -81,7 +83,8 @@ class Links:
     def _told(self, error: LinkError) -> str:
         late = f"not done after {self._limits.timeout_s:g} s"
         large = f"more than {self._limits.max_bytes / 2**20:.3g} MiB"
-        return {"refused": REFUSED, "too_large": large, "timeout": late, "slow": late}.get(error.kind, str(error))
+        told = {"refused": REFUSED, "unresolved": REFUSED, "too_large": large, "timeout": late, "slow": late}
+        return told.get(error.kind, str(error))
 
     async def _resolve(self, host: str) -> list[str]:
         """The addresses of a host; none where it has none, or no name server says."""

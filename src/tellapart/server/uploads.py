@@ -14,6 +14,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from tellapart.server.limits import Limits, Refusal
 
+BLANKS = b" \t\r\n\f\v"  # that may stand between the characters of base64
 NAME_CHARS = 255  # of a picture's name that are given back
 HOW = "send pictures as multipart/form-data, as the body itself (Content-Type: image/jpeg), or as JSON with base64"
 
@@ -91,7 +92,7 @@ def _upload_of_json(image: Any) -> Upload:
     if data.startswith("data:"):  # as browsers write it: data:image/png;base64,...
         data = data.partition(",")[2]
     try:
-        return Upload(name[:NAME_CHARS], base64.b64decode("".join(data.split()), validate=True))
+        return Upload(name[:NAME_CHARS], base64.b64decode(data.encode("ascii").translate(None, BLANKS), validate=True))
     except (binascii.Error, ValueError) as error:
         return Upload(name[:NAME_CHARS], b"", f"cannot be decoded: no base64 ({error})")
 
