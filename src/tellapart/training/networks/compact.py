@@ -13,7 +13,7 @@ from tellapart.training.networks.pictures import PictureNetwork
 WIDTHS = {
     "compact": (32, 64, 128),
     "compact_wide": (64, 128, 256),
-}  # of the stages; wide pays from ten minutes on: docs/scratch.md
+}  # of the stages; wide pays from a quarter of an hour on: docs/scratch.md
 STEM = 4  # side of the whitened patches, 2 px apart: half the side leaves at once, and no number is lost of a grey picture
 WHITENED_BELOW = 64  # directions of the patches that are kept, so that a stem of colours is no wider than the first stage
 PATCHES_OF = 1000  # pictures are plenty to know what neighbouring pixels share
