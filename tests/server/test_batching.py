@@ -59,10 +59,16 @@ def test_each_is_answered_as_alone_whatever_is_beside_it(classifier: Classifier,
 
 
 def test_few_are_computed_one_by_one_and_many_together(classifier: Classifier, contents: list[bytes]) -> None:
-    for n, n_batches in ((1, 1), (BATCH - 1, BATCH - 1), (BATCH * THREADS, THREADS)):
+    for n, n_batches in ((1, 1), (BATCH - 1, BATCH - 1), (BATCH + 1, BATCH + 1), (BATCH * THREADS, THREADS)):
         pictures = [contents[0]] * n
         _, metrics = batched(lambda batcher, of=pictures: asyncio.gather(*batcher.submit(of, classifier, ("as_is",))))
         assert metrics["tellapart_batch_pictures_count"] == n_batches
+
+
+def test_large_pictures_of_one_batch_are_parted(classifier: Classifier) -> None:
+    pictures = [large_picture()] * BATCH * THREADS
+    answers, metrics = batched(lambda batcher: asyncio.gather(*batcher.submit(pictures, classifier, ("as_is",))))
+    assert metrics["tellapart_batch_pictures_count"] == len(answers)
 
 
 def test_other_views_make_another_batch(classifier: Classifier, contents: list[bytes]) -> None:

@@ -49,7 +49,7 @@ Answers = dict[Item, Prediction | Exception | None]  # None of those that no one
 class Batcher:
     """Answers pictures. Belongs to one event loop; how many may wait is its callers' to limit.
 
-    None waits for others to come: a thread that is free takes the one that has waited longest, and where a batch waits, a batch.
+    None waits for others to come: a thread that is free takes the one that has waited longest; of many, a batch.
     """
 
     def __init__(self, gate: PixelGate, metrics: Metrics) -> None:
@@ -72,9 +72,7 @@ class Batcher:
         items = [Item(picture, classifier, views, loop.create_future()) for picture in pictures]
         with self._lock:
             self._waiting.extend(items)
-            while self._n_free and (batch := self._next_batch()):
-                self._n_free -= 1
-                self._threads.submit(self._work, batch, loop)
+            self._start(loop)
         return [item.answer for item in items]
 
     def see(self, content: bytes, classifier: Classifier) -> asyncio.Future[Seen]:
@@ -87,6 +85,12 @@ class Batcher:
             self._waiting.clear()
         for pool in (self._threads, self._seers):
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let threads that are free take what waits. The lock is held, as in `_next_batch`."""
+        while self._n_free and (batch := self._next_batch()):
+            self._n_free -= 1
+            self._threads.submit(self._work, batch, loop)
 
     def _work(self, batch: list[Item], loop: asyncio.AbstractEventLoop) -> None:
         """In a thread: answer the batch, and then what waits. It asks no one for more: meanwhile its core would be idle."""
@@ -101,13 +105,15 @@ class Batcher:
                         self._waiting.appendleft(item)
                 batch = self._next_batch()
                 self._n_free += not batch
+                self._start(loop)  # large pictures that were in one batch are for several threads
 
     def _next_batch(self) -> list[Item]:
-        """The picture that has waited longest; where a batch of those that go with it waits, these. The lock is held."""
+        """The picture that has waited longest, with those that go with it where a batch waits for each thread that is free."""
         if not self._waiting:
             return []
+        is_enough = len(self._waiting) >= BATCH * max(1, self._n_free)
         alike = list(islice((item for item in self._waiting if item.goes_with(self._waiting[0])), BATCH))
-        batch = alike if len(alike) == BATCH else alike[:1]
+        batch = alike if is_enough and len(alike) == BATCH else alike[:1]
         for item in batch:
             self._waiting.remove(item)
         return batch
