@@ -130,7 +130,7 @@ MOMENTS = [  # the two that may lose most first; the others only where there is 
     ("tellapart.inference.caches:FeatureCache.add", 7),  # while features are computed
     ("tellapart.files:os.fsync", 4),  # while a file is written
     pytest.param("tellapart.sources.folders:table_of", 0, marks=pytest.mark.slow),  # before there is a run
-    pytest.param("tellapart.runs.training:embed_table", 0, marks=pytest.mark.slow),
+    pytest.param("tellapart.runs.beginnings:embed_table", 0, marks=pytest.mark.slow),
     pytest.param("tellapart.training.trainer:fit_head", 0, marks=pytest.mark.slow),
     pytest.param("tellapart.runs.training:write_report", 0, marks=pytest.mark.slow),
 ]
