@@ -67,7 +67,8 @@ def predict_on_cluster(
     """A prediction for each path, in order, computed on the cluster at `address`, or by all cores here ("local").
 
     The classifier travels to the workers; paths of files must mean the same there. Raises MissingExtraError without Ray,
-    and StorageError where the cluster cannot be reached or cannot do the work.
+    CallError beside a session of Ray's that is there already, and StorageError where the cluster cannot be reached or cannot do
+    the work.
     """
     from tellapart.inference import Prediction
     from tellapart.inference.manifests import FILE_NAME as MANIFEST

@@ -232,7 +232,7 @@ def _row(upload: Upload, prediction: Prediction, explained: Explanation | None, 
         best = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
         row["probabilities"] = dict(best[: options.top_k])
     if prediction.probability is not None and prediction.probability < options.min_confidence:
-        row["label"] = None
+        row["label"] = None  # of a model of several labels too
     row["labels"] = [label for label in prediction.labels if prediction.probabilities[label] >= options.min_confidence]
     explanation = {"explanation": explained.to_json()} if explained else {}
     return {"name": upload.name, **row, **explanation}

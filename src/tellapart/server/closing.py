@@ -33,7 +33,7 @@ NO_SYN = (
 
 async def close_listening(server: asyncio.Server) -> None:
     """Close the sockets that `server` listens on, at a moment when no connection waits to be taken up."""
-    if _refuses_new(server.sockets):
+    if _holds_off_new(server.sockets):
         await asyncio.sleep(COMING_S)
     end = time.monotonic() + EMPTY_WITHIN_S
     while select.select(server.sockets, [], [], 0)[0] and time.monotonic() < end:
@@ -41,8 +41,8 @@ async def close_listening(server: asyncio.Server) -> None:
     server.close()
 
 
-def _refuses_new(sockets: Iterable[socket.socket]) -> bool:
-    """Whether the system begins no new connections to these sockets from now on."""
+def _holds_off_new(sockets: Iterable[socket.socket]) -> bool:
+    """Let the system begin no new connections to these sockets; whether it does so."""
     if sys.platform != "linux":
         return False
     program = b"".join(struct.pack("HBBI", *step) for step in NO_SYN)
