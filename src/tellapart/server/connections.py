@@ -8,12 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tellapart.server.limits import Limits
 
-IDLE = {h11.CLIENT: h11.IDLE, h11.SERVER: h11.IDLE}
 TurnAway = Callable[[bytes], tuple[bytes, int] | None]
 
 
@@ -26,19 +24,21 @@ class _Shared:
     waiting: dict[_Guarded, None] = field(default_factory=dict)  # those without a request, the longest waiting first
 
 
-def guarded_protocol(limits: Limits, turn_away: TurnAway) -> type[H11Protocol]:
-    """The protocol of a server whose connections are closed where the headers of a request take too long, and the longest
-    waiting of them first where there are too many.
+def guarded_protocol(limits: Limits, turn_away: TurnAway) -> type[HttpToolsProtocol]:
+    """The protocol of a server whose connections are closed where the headers of a request take too long or too much room, and
+    the longest waiting of them first where there are too many.
 
     A request for which `turn_away` has an answer gets that, and its body is passed over.
     """
     return type("Guarded", (_Guarded,), {"shared": _Shared(limits, turn_away)})  # uvicorn makes the connections itself
 
 
-class _Guarded(H11Protocol):
+class _Guarded(HttpToolsProtocol):
     shared: ClassVar[_Shared]
     timer: asyncio.TimerHandle | None = None
     n_passed_over = 0  # bytes that are still to come of a request that was turned away
+    is_between = True  # requests: the last one is here in full, and nothing of the next
+    n_head_bytes = 0  # read since the request's beginning, or the last of its body: headers, trailers, sizes of chunks
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -53,19 +53,40 @@ class _Guarded(H11Protocol):
         while data and not self.transport.is_closing():
             if self.n_passed_over:
                 data = self._rest(data)
-            elif self._is_idle() and (turned_away := self.shared.turn_away(data)):
+            elif self.is_between and self._is_waiting() and (turned_away := self.shared.turn_away(data)):
                 answer, self.n_passed_over = turned_away
                 self._unset_keepalive_if_required()
                 self._watch()  # the body has as long as headers have
                 self.transport.write(answer)
             else:
-                super().data_received(data)
-                self._watch()
+                self._read(data)
                 return
 
-    def _is_idle(self) -> bool:
-        """Whether what comes is the beginning of a request."""
-        return self.conn.states == IDLE and not self.conn.trailing_data[0]
+    def _read(self, data: bytes) -> None:
+        self.n_head_bytes += len(data)
+        super().data_received(data)
+        if self.n_head_bytes > self.shared.limits.head_bytes and not self.transport.is_closing():
+            self.send_400_response("The request's headers are too long.")
+        self._watch()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.is_between = False
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self.n_head_bytes = 0
+        if self.parser.should_upgrade():
+            self.cycle.keep_alive = False  # we speak nothing else, and the parser reads no other request after this one
+
+    def on_body(self, body: bytes) -> None:
+        super().on_body(body)
+        self.n_head_bytes = 0
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self.n_head_bytes = 0
+        self.is_between = True
 
     def _rest(self, data: bytes) -> bytes:
         """What comes after the request that is passed over."""

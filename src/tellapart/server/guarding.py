@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from math import ceil
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -37,6 +37,7 @@ SECURITY = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }
+SECURITY_HEADERS = [(name.encode(), value.encode()) for name, value in SECURITY.items()]
 
 
 class Guard:
@@ -56,10 +57,9 @@ class Guard:
         state |= {"request_id": exchange.id, "since": exchange.since, "facts": exchange.facts}
         try:
             self._let_in(scope, exchange)
+            await self._app(scope, exchange.receive, exchange.send)
         except Refusal as refusal:
             await refused(refusal, exchange.id, exchange.facts)(scope, exchange.receive, exchange.send)
-        else:
-            await self._app(scope, exchange.receive, exchange.send)
         finally:
             self._note(scope, exchange)
 
@@ -119,12 +119,10 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status, self.answered_at = message["status"], time.monotonic()
-            headers = MutableHeaders(scope=message)
-            headers["x-request-id"] = self.id
-            for name, value in SECURITY.items():
-                headers.setdefault(name, value)
+            headers = [*message["headers"], (b"x-request-id", self.id.encode()), *SECURITY_HEADERS]
             if self._has_unread_body or self._service.draining:
-                headers["connection"] = "close"
+                headers.append((b"connection", b"close"))
+            message = {**message, "headers": headers}
         elif self._has_unread_body and not message.get("more_body"):
             await self._send({**message, "more_body": True})
             await self._linger()

@@ -29,6 +29,7 @@ class Limits:
     link_s: float = 10.0  # for one picture, redirects and all
     json_marks: int = 20_000  # braces, brackets and commas of a JSON body; base64 has none
     field_bytes: int = 1024  # of an option in a multipart body
+    head_bytes: int = 64 * 1024  # of a request's headers, or between two parts of its body
     headers_s: float = 10.0  # from the connection, or the first byte of a request, to the end of its headers
     body_s: float = 60.0  # for the whole body
     body_grace_s: float = 5.0  # after which it must have come at `body_bytes_per_s` on the mean
