@@ -48,6 +48,7 @@ class Judged:
     n_judged: int
     frozen: float  # accuracy of the head on the judged pictures
     tuned: float
+    tta: float  # of the tuned network's mean over views
     epochs: int
     pictures_per_s: float  # learned from
     seconds: float
@@ -136,6 +137,7 @@ def judged(name: str, recipe: Recipe, args: argparse.Namespace) -> Judged:
             len(judged_part),
             accuracy(frozen, judged_part),
             accuracy(classifier, judged_part),
+            accuracy(classifier, judged_part, tta=True),
             len(tuned.history),
             round(last.n_pictures / last.seconds, 1) if last else 0.0,
             round(seconds, 1),
@@ -143,14 +145,14 @@ def judged(name: str, recipe: Recipe, args: argparse.Namespace) -> Judged:
         )
 
 
-def accuracy(classifier: Classifier, table: ImageTable) -> float:
-    answers = [one.label for one in classifier.predict_many(table.paths)]
+def accuracy(classifier: Classifier, table: ImageTable, *, tta: bool = False) -> float:
+    answers = [one.label for one in classifier.predict_many(table.paths, tta=tta)]
     return round(float(np.mean([answer == label for answer, label in zip(answers, table.labels, strict=True)])), 4)
 
 
 def means(runs: Iterable[Judged]) -> dict[str, float]:
     found = list(runs)
-    names = ("frozen", "tuned", "epochs", "pictures_per_s", "seconds")
+    names = ("frozen", "tuned", "tta", "epochs", "pictures_per_s", "seconds")
     return {name: round(float(np.mean([getattr(run, name) for run in found])), 4) for name in names}
 
 

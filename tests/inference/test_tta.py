@@ -11,8 +11,8 @@ from PIL import Image
 from tellapart.errors import CallError
 from tellapart.images import Fit
 from tellapart.inference import Classifier
-from tellapart.inference.classifiers import LEFT_OUT
-from tellapart.inference.tta import CROPS, VIEWS, choose_views
+from tellapart.inference.classifiers import LEFT_OUT, TURNED_FREELY
+from tellapart.inference.tta import CROPS, TURNS, VIEWS, choose_views
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +48,8 @@ def test_views_show_what_they_say() -> None:
     assert VIEWS["mirrored"](pixels)[0, 0, -1].tolist() == [255] * 3
     assert VIEWS["top_left"](pixels)[0, 0, 0].tolist() == [255] * 3
     assert not any(VIEWS[name](pixels).any() for name in ("top_right", "bottom_left", "bottom_right"))
+    corners = {"turned_90": (-1, 0), "turned_180": (-1, -1), "turned_270": (0, -1)}  # counter-clockwise
+    assert all(VIEWS[name](pixels)[0][place].tolist() == [255] * 3 for name, place in corners.items())
 
 
 def test_a_prediction_is_the_mean_over_its_views(classifier: Classifier, pictures: list[str]) -> None:
@@ -82,6 +84,19 @@ def test_what_mirroring_changes_is_not_mirrored(classifier: Classifier, pictures
     assert told.views(True) == ("as_is",)
     assert told.predict(pictures[0], tta=True) == classifier.predict(pictures[0])
     assert told.views(["mirrored"]) == ("mirrored",)
+
+
+def test_pictures_are_turned_for_a_network_that_learned_from_turned_ones(classifier: Classifier, pictures: list[str]) -> None:
+    figures = {**classifier.manifest.figures, TURNED_FREELY: True, LEFT_OUT: ["flip"]}
+    told = Classifier(classifier.folder, replace(classifier.manifest, figures=figures), classifier.runtime, classifier._centres)
+    assert told.views(True) == TURNS
+    assert told.views(False) == ("as_is",)
+    fit = Fit(classifier.manifest.fit.side_px, "squish")
+    exact = Classifier(classifier.folder, replace(classifier.manifest, fit=fit), classifier.runtime, classifier._centres)
+    seen = classifier.manifest.fit.read(pictures[0])
+    turned = [exact.predict(png(np.rot90(seen, quarters))).probabilities for quarters in range(4)]
+    mean = {name: sum(one[name] for one in turned) / 4 for name in classifier.classes}
+    assert told.predict(pictures[0], tta=True).probabilities == pytest.approx(mean, abs=1e-6)
 
 
 def test_an_unknown_view_is_named() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
+import pytest
 import uvicorn
 
 from tellapart.server.connections import guarded_protocol
@@ -16,6 +17,7 @@ from tellapart.server.limits import Limits
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Connect = Callable[[], Awaitable[Streams]]
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: x\r\n"
 
 
 async def answer(scope: Any, receive: Any, send: Any) -> None:
@@ -105,3 +107,49 @@ def test_of_too_many_the_longest_waiting_goes() -> None:
             streams[1].close()
 
     with_server(guarded(connections=4), use)
+
+
+@pytest.mark.parametrize(
+    ("beginning", "endless"),
+    [
+        (GET[:-2] + b"A: ", b"a" * 5000),  # a header
+        (GET[:-2], b"A: b\r\n" * 1000),  # headers
+        (b"GET /", b"a" * 5000),  # an address
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"A: b\r\n" * 1000),  # trailers
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n1;", b"a" * 5000),  # what stands beside a chunk's size
+    ],
+)
+def test_what_is_no_body_is_not_read_for_ever(beginning: bytes, endless: bytes) -> None:
+    async def use(connect: Connect) -> None:
+        reader, writer = await connect()
+        writer.write(beginning)
+        await asyncio.sleep(0.05)  # a piece of its own
+        writer.write(endless)
+        with suppress(ConnectionResetError):
+            assert (await reader.read()).endswith(b"headers are too long.")  # and then the connection is closed
+        writer.close()
+
+    with_server(guarded(head_bytes=4096), use)
+
+
+def test_a_body_may_be_longer_than_headers() -> None:
+    async def use(connect: Connect) -> None:
+        reader, writer = await connect()
+        for _ in range(2):  # one after the other
+            writer.write(POST + b"Content-Length: 1000000\r\n\r\n" + bytes(1_000_000))
+            assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+        writer.close()
+
+    with_server(guarded(head_bytes=4096), use)
+
+
+def test_who_would_speak_another_protocol_is_answered_in_ours() -> None:
+    async def use(connect: Connect) -> None:
+        reader, writer = await connect()
+        writer.write(GET[:-2] + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n")
+        answer = await reader.read()  # to the end: the client comes again by another connection
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"connection: close" in answer.lower()
+        writer.close()
+
+    with_server(guarded(), use)

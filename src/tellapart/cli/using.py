@@ -31,7 +31,7 @@ def predict(
     cluster: Annotated[
         str | None, typer.Option("--cluster", metavar="ADDRESS", help="Predict on a Ray cluster: auto, ray://..., or local.")
     ] = None,
-    tta: Annotated[bool, typer.Option("--tta", help="Answer by the mean over views of each picture: twice the time.")] = False,
+    tta: Annotated[bool, typer.Option("--tta", help="Answer by the mean over two or four views of each picture.")] = False,
     _seed: AnySeed = 0,
     as_json: Json = False,
 ) -> None:

@@ -25,6 +25,7 @@ from tellapart.inference.streaming import Result, run_pictures
 from tellapart.inference.tta import OverViews, choose_views
 
 BUNDLE = "bundle"  # folder of the bundle within a run
+TURNED_FREELY = "turned_freely"  # among a manifest's figures: whether the network learned from pictures turned by any angle
 LEFT_OUT = "left_out"  # among a manifest's figures: the transforms that change what the training pictures show ("flip", ...)
 RUN_FILE = "run.json"  # a run's state; "unfinished" until all is written
 
@@ -129,10 +130,13 @@ class Classifier:
             yield self.prediction_of(names.pop(0), result)
 
     def views(self, tta: bool | Sequence[str]) -> tuple[str, ...]:
-        """The views that predictions with this `tta` are the mean of: of True as it is and mirrored, but as it is alone where
-        mirroring changes what the pictures of this classifier show; or those named (see `tellapart.inference.tta`).
+        """The views that predictions with this `tta` are the mean of, or those named (see `tellapart.inference.tta`).
+
+        Of True: turned by quarters where the network learned from pictures turned by any angle; else as it is and mirrored, but
+        as it is alone where mirroring changes what the pictures of this classifier show.
         """
-        return choose_views(tta, left_out=self.manifest.figures.get(LEFT_OUT, ()))
+        figures = self.manifest.figures
+        return choose_views(tta, left_out=figures.get(LEFT_OUT, ()), turned_freely=bool(figures.get(TURNED_FREELY)))
 
     def explain(self, picture: Source, *, label: str | None = None) -> Explanation:
         """How much the probability of a label (by default the most probable) falls when a part of the picture is hidden.

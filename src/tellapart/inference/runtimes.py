@@ -106,7 +106,7 @@ class OpenVino:
         self.has_bf16 = "BF16" in self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.graph = self.core.read_model(model) if isinstance(model, bytes | Path) else model.clone()
         self.graph.reshape({port.any_name: [batch, *list(port.partial_shape)[1:]] for port in self.graph.inputs})
-        self._spare = deque[Any]()  # requests that are not running: a server computes many short streams, in several threads
+        self._spare = deque[_Request]()  # that are not running: a server computes many short streams, in several threads
 
     @cached_property
     def compiled(self) -> openvino.CompiledModel:
@@ -141,37 +141,55 @@ class OpenVino:
         return OpenVino(self.graph, batch=1)
 
     def stream(self, batches: Iterable[np.ndarray]) -> Iterator[Outputs]:
-        running = deque[Any]()
+        running = deque[_Request]()
         try:
             for batch in batches:
-                request = self._request()
-                request.start_async({"pixels": batch}, share_inputs=False)
-                running.append(request)
+                running.append(self._request())
+                running[-1].start(batch)
                 if len(running) == self._n_requests:
-                    yield self._result(running[0])
+                    yield running[0].result()
                     self._spare.append(running.popleft())
             while running:
-                yield self._result(running[0])
+                yield running[0].result()
                 self._spare.append(running.popleft())
         finally:
             for request in running:  # the caller stopped early: nothing may still write when it goes on
                 request.cancel()
 
-    def _request(self) -> openvino.InferRequest:
+    def _request(self) -> _Request:
         try:
             return self._spare.pop()
         except IndexError:
-            return self.compiled.create_infer_request()
+            # Named by the graph as it was read: compiling may give an output the name of a node that it folded into it.
+            names = [port.any_name for port in self.graph.outputs]
+            return _Request(self.compiled.create_infer_request(), names)
 
     @cached_property
     def _n_requests(self) -> int:
         return int(self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")) + 1  # one waits, its input ready
 
-    def _result(self, request: openvino.InferRequest) -> Outputs:
-        request.wait()
-        # Named by the graph as it was read: compiling may give an output the name of a node that it folded into it.
-        ports = zip(self.graph.outputs, self.compiled.outputs, strict=True)
-        return {port.any_name: request.get_tensor(compiled).data.copy() for port, compiled in ports}
+
+class _Request:
+    """One computation at a time, in places of its own: looked up by name each time, they would take 0.3 ms of a picture's 5."""
+
+    def __init__(self, request: openvino.InferRequest, names: Iterable[str]) -> None:
+        self._request = request
+        self._pixels: np.ndarray = request.get_input_tensor().data
+        self._outputs = {name: request.get_output_tensor(place).data for place, name in enumerate(names)}
+
+    def start(self, batch: np.ndarray) -> None:
+        if batch.shape != self._pixels.shape:  # which would be spread over the places
+            raise ValueError(f"the network takes pixels of shape {self._pixels.shape}, not {batch.shape}")
+        self._pixels[...] = batch
+        self._request.start_async()
+
+    def result(self) -> Outputs:
+        """The outputs, waited for."""
+        self._request.wait()
+        return {name: values.copy() for name, values in self._outputs.items()}
+
+    def cancel(self) -> None:
+        self._request.cancel()
 
 
 @cache

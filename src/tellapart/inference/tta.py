@@ -30,6 +30,11 @@ def _resized(pixels: np.ndarray, box: tuple[float, float, float, float]) -> np.n
     return np.asarray(Image.fromarray(pixels).resize(pixels.shape[:2], Image.Resampling.BILINEAR, box=box))
 
 
+def turned(pixels: np.ndarray, quarters: int) -> np.ndarray:
+    """Pictures (n, side, side, C) turned counter-clockwise."""
+    return np.ascontiguousarray(np.rot90(pixels, quarters, axes=(1, 2)))
+
+
 View = Callable[[np.ndarray], np.ndarray]  # (n, side, side, C) uint8 -> the same
 VIEWS: dict[str, View] = {
     "as_is": lambda pixels: pixels,
@@ -38,18 +43,26 @@ VIEWS: dict[str, View] = {
     "top_right": lambda pixels: crop(pixels, 0, 1),
     "bottom_left": lambda pixels: crop(pixels, 1, 0),
     "bottom_right": lambda pixels: crop(pixels, 1, 1),
+    "turned_90": lambda pixels: turned(pixels, 1),
+    "turned_180": lambda pixels: turned(pixels, 2),
+    "turned_270": lambda pixels: turned(pixels, 3),
 }
+MIRRORED = ("as_is", "mirrored")
+TURNS = ("as_is", "turned_90", "turned_180", "turned_270")  # for networks that learned from pictures turned by any angle
 # With the frozen head, on 550 flowers: mirrored 95.5 % right in place of 94.9 %, these 94.9 % for six times the work.
 CROPS = ("as_is", "mirrored", "top_left", "top_right", "bottom_left", "bottom_right")
 
 
-def choose_views(tta: bool | Sequence[str], *, left_out: Collection[str] = ()) -> tuple[str, ...]:
-    """The names of the views: of True as it is and mirrored, but where "flip" is in `left_out` as it is alone.
+def choose_views(tta: bool | Sequence[str], *, left_out: Collection[str] = (), turned_freely: bool = False) -> tuple[str, ...]:
+    """The names of the views. Of True `TURNS` where the network has learned from pictures `turned_freely`, else `MIRRORED`, but
+    where "flip" is in `left_out` the picture as it is alone.
 
     Raises CallError for a view that there is not, and for no view at all.
     """
     if isinstance(tta, bool):
-        return ("as_is", "mirrored") if tta and "flip" not in left_out else ("as_is",)
+        if tta and turned_freely:
+            return TURNS
+        return MIRRORED if tta and "flip" not in left_out else MIRRORED[:1]
     for name in tta:
         if name not in VIEWS:
             raise unknown_name("view", name, VIEWS)

@@ -1,7 +1,7 @@
 """Where requests are turned away for which there is no room, before they cost nearly as much as those that are answered.
 
-On its way through h11, ASGI and FastAPI a refusal takes a tenth of the time of an answer: ten times too many requests would leave
-nothing for those that there is room for.
+A refusal that goes all the way takes a twentieth of the time of an answer: ten times too many requests would leave half of the
+time for those that there is room for.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from tellapart.server.services import Service
 
 HEAD_BYTES = 8192
 REQUEST_LINE = re.compile(rb"POST ([^ ?]+)(?:\?[^ ]*)? HTTP/1\.1")
-LENGTH = re.compile(rb"[ \t]*(\d{1,9})[ \t]*")  # h11 reads longer numbers, and says that they are too large
+LENGTH = re.compile(rb"[ \t]*(\d{1,9})[ \t]*")  # the parser reads longer numbers
 # A request with one of these is no plain one; nor is one of which a header goes over two lines, or a line ends without \r.
 ODD_FIELDS = (b"transfer-encoding", b"expect", b"upgrade", b"content-length", b"x-request-id", b"connection")
 LOG_EVERY_S = 1.0  # a flood of refusals must not become one of lines
 
 
 class Door:
-    """Answers, in one event loop, plain requests that come while the room is full; all others are for h11 to read."""
+    """Answers, in one event loop, plain requests that come while the room is full; all others are for the parser to read."""
 
     def __init__(self, service: Service, *, root_path: str) -> None:
         self._service = service

@@ -23,7 +23,7 @@ class Options(BaseModel):
     min_confidence: Annotated[
         float, Field(ge=0, le=1, description="Below this probability the label is null: not sure enough.")
     ] = 0.0
-    tta: Annotated[bool, Field(description="The mean over views of the picture: twice the time.")] = False
+    tta: Annotated[bool, Field(description="The mean over two or four views of the picture: so many times the time.")] = False
     explain: Annotated[
         bool, Field(description=f"Which parts of a picture its label rests on: {N_HIDDEN} more predictions a picture.")
     ] = False

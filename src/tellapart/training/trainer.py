@@ -11,7 +11,7 @@ from tellapart.data import ImageTable, fold_numbers
 from tellapart.data.looks import n_channels_of
 from tellapart.errors import CallError, DataError
 from tellapart.images.limits import RGB_CHANNELS
-from tellapart.inference.classifiers import LEFT_OUT
+from tellapart.inference.classifiers import LEFT_OUT, TURNED_FREELY
 from tellapart.inference.features import Backbone, Features, embed
 from tellapart.progress import Progress, silent
 from tellapart.training.backbones import get_backbone
@@ -45,6 +45,7 @@ class Fitted:
     witnesses: dict[str, np.ndarray]  # path -> (K,) probabilities, for the check that the bundle computes the same
     thresholds: tuple[float, ...] | None = None  # (K,) of several labels a picture: the probability from which each is said
     left_out: tuple[str, ...] = ()  # the transforms that change what the pictures show ("flip", ...), as far as that was asked
+    turned_freely: bool = False  # whether the network learned from pictures turned by any angle
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -56,6 +57,7 @@ class Fitted:
             "penalty": head.penalty,
             "temperature": head.temperature,
             LEFT_OUT: list(self.left_out),
+            TURNED_FREELY: self.turned_freely,
         }
         if not head.penalty:  # the last layer of a trained network, which no folds were held out from
             return figures

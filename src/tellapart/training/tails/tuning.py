@@ -33,7 +33,7 @@ from tellapart.training.tails.activations import HeldActivations, VariedActivati
 from tellapart.training.tails.exporting import export_tail
 from tellapart.training.tails.networks import Tail
 from tellapart.training.tails.stems import Stem, lite0_weights
-from tellapart.training.tails.turning import suited_policy
+from tellapart.training.tails.turning import ANY, suited_policy
 from tellapart.training.trainer import N_WITNESSES, UNKNOWN_QUANTILE, Fitted, class_centres
 from tellapart.training.tuned import Tuned
 from tellapart.words import counted
@@ -86,7 +86,7 @@ def fine_tune(
     if not taught.history:
         return Tuned(fitted, (), (*notes, NOTE_NOTHING), taught.plan)
     backbone = export_tail(work.tail, work.weights, fitted.backbone, folder=folder)
-    outcome = _Outcome.of(work.tail, backbone, fitted, work.training, work.held)
+    outcome = _Outcome.of(work, backbone, fitted)
     return replace(_better(outcome, fitted, taught.history, notes), plan=taught.plan)
 
 
@@ -99,6 +99,7 @@ class Work:
     weights: Mapping[str, np.ndarray]  # of the whole backbone
     training: Decoded
     held: Decoded
+    policy: Policy  # that training pictures are varied by
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ def _ordered(order: Order, progress: Progress) -> Work:
         n_frozen_below=stem.n_parameters,
         several=training.several,
     )
-    return Work(lesson, tail, weights, training, held)
+    return Work(lesson, tail, weights, training, held, order.policy)
 
 
 def _varied(pixels: TrainingPixels, stem: Stem, *, side_px: int) -> VariedActivations:
@@ -220,21 +221,21 @@ class _Outcome:
     n_held: int
 
     @classmethod
-    def of(cls, tail: Tail, backbone: Backbone, fitted: Fitted, training: Decoded, held: Decoded) -> _Outcome:
-        labels = held.labels.numpy()
+    def of(cls, work: Work, backbone: Backbone, fitted: Fitted) -> _Outcome:
+        held, labels = work.held, work.held.labels.numpy()
         frozen = fitted.head.logits(embed(held.table, fitted.backbone).floats(held.table))
-        sample = training.sampled(CENTRED)
+        sample = work.training.sampled(CENTRED)
         with tempfile.TemporaryDirectory() as scratch:  # in the cache these features would be of no use to any other run
             features = embed(sample.table, backbone, cache_folder=Path(scratch)).floats(sample.table)
             of_held = embed(held.table, backbone, cache_folder=Path(scratch)).floats(held.table)
-        weights, bias = tail.head_on(backbone.n_features)
+        weights, bias = work.tail.head_on(backbone.n_features)
         head = replace(fitted.head, weights=weights, bias=bias, temperature=1.0)
         logits = head.logits(of_held)
         head = _calibrated(head, logits, labels)
         logits /= head.temperature
-        return cls(
-            _refitted(fitted, head, backbone, sample, features), scores(logits, labels), scores(frozen, labels), len(labels)
-        )
+        tuned = _refitted(fitted, head, backbone, sample, features)
+        tuned = replace(tuned, turned_freely=work.policy.degrees >= ANY)
+        return cls(tuned, scores(logits, labels), scores(frozen, labels), len(labels))
 
 
 def _calibrated(head: Head, logits: np.ndarray, labels: np.ndarray) -> Head:
