@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import hashlib
 import json
@@ -11,9 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from tellapart.errors import BundleError, CallError, StorageError
+
+if TYPE_CHECKING:
+    from _csv import Writer as CsvWriter
 
 REMEDIES = {  # what is wrong with a disk or a folder, and what a person does about it
     errno.ENOSPC: "Free space",
@@ -105,6 +109,24 @@ def printable(text: str) -> str:
 def cell_text(text: str) -> str:
     """A cell of a table that no spreadsheet takes for a formula: folders of strangers may be called =HYPERLINK(...)."""
     return f"'{text}" if text and text[0] in FORMULA_MARKS else text
+
+
+class _LineFeeds:
+    """Takes the rows of a csv.writer, each in one piece."""
+
+    def __init__(self, text: TextIO) -> None:
+        self._text = text
+
+    def write(self, row: str) -> int:
+        return self._text.write(row.removesuffix("\r\n") + "\n")
+
+
+def table_writer(text: TextIO) -> CsvWriter:
+    """A writer of CSV whose rows end with a line feed.
+
+    `csv` quotes a carriage return only where its own rows end with one; bare, it would begin a row within a file's name.
+    """
+    return csv.writer(_LineFeeds(text), lineterminator="\r\n")
 
 
 def text_of_cell(cell: str) -> str:

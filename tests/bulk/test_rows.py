@@ -44,3 +44,10 @@ def test_failures_are_found_in_what_was_written(name: str) -> None:
     assert [error for _, error in found] == ["not a picture: text"] * 5
     assert found[0][0] == "'=1+1.jpg"
     assert found[1][0] == ODD[1]
+
+
+def test_no_name_of_a_file_begins_a_row() -> None:
+    rows = format_of("x.csv", ["owl", "cat"], several=False)
+    content = rows.rows([Prediction("pics/a\r=HYPERLINK(1).jpg", error="not a picture")])
+    assert [*rows.failures(content)] == [("pics/a\r=HYPERLINK(1).jpg", "not a picture")]
+    assert len([*csv.reader(io.StringIO(content.decode(), newline=""))]) == 1

@@ -215,6 +215,7 @@ def test_the_health_check_of_the_image(started: str, dockerfile: list[tuple[str,
         ("Münzen", "m-nzen"),
         ("…", ""),
         ("a" * 80, "a" * 50),
+        ("1" * 80, "model-" + "1" * 44),
     ],
 )
 def test_names_are_made_fit_for_hosts(name: str, slug: str) -> None:

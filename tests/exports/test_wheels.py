@@ -12,7 +12,10 @@ from io import BytesIO
 from pathlib import Path
 from zipfile import ZipFile
 
+import pytest
+
 import tellapart
+from tellapart.errors import TellapartError
 from tellapart.exports.docker import SERVING
 from tellapart.exports.wheels import PACKAGE, own_wheel, requirement_ranges
 
@@ -53,6 +56,11 @@ def test_the_wheel_runs_and_is_known_to_python(tmp_path: Path) -> None:
         tellapart.__version__,
         "['tellapart.__main__:main']\n",
     ]
+
+
+def test_a_requirement_that_is_not_known_is_named() -> None:
+    with pytest.raises(TellapartError, match="does not say that it needs no-such-thing: install it anew, pip install"):
+        requirement_ranges([*SERVING, "no-such-thing"])
 
 
 def test_requirements_are_ranges_of_what_serving_needs() -> None:

@@ -134,8 +134,10 @@ def test_a_body_without_end_is_refused_when_it_is_too_large(server: Server) -> N
         "GET / HTTP/9.9\nConnection: close\n\n",
         "GET /%00 HTTP/1.1\nHost: x\nConnection: close\n\n",
         f"GET / HTTP/1.1\nHost: x\nConnection: close\nA: {'x' * 700_000}\n\n",
+        "POST /v1/predict%0A HTTP/1.1\nHost: x\nConnection: close\nContent-Length: 0\n\n",
+        f"POST /v1/predict HTTP/1.1\nHost: x\nConnection: close\nContent-Length: {'0' * 5000}1\n\n ",
     ],
-    ids=["no HTTP", "version", "NUL", "long"],
+    ids=["no HTTP", "version", "NUL", "long", "line feed", "zeros"],
 )
 def test_a_broken_head_is_no_5xx(server: Server, head: str) -> None:
     assert raw(server, head)[:10] in (b"HTTP/1.1 2", b"HTTP/1.1 4")

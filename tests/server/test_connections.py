@@ -14,6 +14,8 @@ import uvicorn
 from tellapart.server.connections import guarded_protocol
 from tellapart.server.limits import Limits
 
+UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+LARGE = 32_000_000  # bytes: more than the system keeps for a client
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Connect = Callable[[], Awaitable[Streams]]
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -26,12 +28,28 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"ok"})
 
 
-def with_server(protocol: type[asyncio.Protocol], use: Callable[[Connect], Awaitable[None]]) -> None:
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """An app that gives the body back."""
+    body, is_whole = b"", False
+    while not is_whole:
+        message = await receive()
+        body, is_whole = body + message["body"], not message["more_body"]
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", str(len(body) + 2).encode())]})
+    await send({"type": "http.response.body", "body": body + b"ok"})
+
+
+async def large(scope: Any, receive: Any, send: Any) -> None:
+    """An app that has much to say."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", str(LARGE).encode())]})
+    await send({"type": "http.response.body", "body": bytes(LARGE)})
+
+
+def with_server(protocol: type[asyncio.Protocol], use: Callable[[Connect], Awaitable[None]], app: Any = answer) -> None:
     """Run `use` against a real server whose connections are of this kind."""
 
     async def run() -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            config = uvicorn.Config(answer, http=protocol, lifespan="off", ws="none", log_config=None)
+            config = uvicorn.Config(app, http=protocol, lifespan="off", ws="none", log_config=None)
             server = uvicorn.Server(config)
             serving = asyncio.create_task(server._serve([listener]))
             try:
@@ -143,13 +161,112 @@ def test_a_body_may_be_longer_than_headers() -> None:
     with_server(guarded(head_bytes=4096), use)
 
 
-def test_who_would_speak_another_protocol_is_answered_in_ours() -> None:
+@pytest.mark.parametrize("cut", [len(POST) + 130, len(POST) + 30], ids=["after the headers", "within them"])
+def test_who_would_speak_another_protocol_is_answered_in_ours(cut: int) -> None:
     async def use(connect: Connect) -> None:
         reader, writer = await connect()
-        writer.write(GET[:-2] + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n")
-        answer = await reader.read()  # to the end: the client comes again by another connection
-        assert answer.startswith(b"HTTP/1.1 200")
-        assert b"connection: close" in answer.lower()
+        writer.write((request := POST + UPGRADE + b"Content-Length: 4\r\n\r\nbody")[:cut])
+        await asyncio.sleep(0.05)
+        writer.write(request[cut:])
+        answered = await reader.readuntil(b"ok")
+        assert answered.startswith(b"HTTP/1.1 200")
+        if b"connection: close" not in answered:  # else it comes again by another connection
+            assert answered.endswith(b"bodyok")
+            writer.write(request)
+            assert (await reader.readuntil(b"ok")).endswith(b"bodyok")
         writer.close()
 
-    with_server(guarded(), use)
+    with_server(guarded(), use, echo)
+
+
+def test_a_connection_asks_for_few_answers_at_a_time() -> None:
+    async def use(connect: Connect) -> None:
+        streams, other = await connect(), await connect()
+        streams[1].write(GET * 5)  # as many as wait, and the one that is answered
+        for _ in range(5):
+            assert (await streams[0].readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+        streams[1].write(GET * 6000)
+        with suppress(ConnectionResetError):
+            assert len(await streams[0].read()) < 5000  # and then the connection is closed
+        assert (await asked(other)).startswith(b"HTTP/1.1 200")
+        for one in (streams, other):
+            one[1].close()
+
+    with_server(guarded(pipelined=4), use)
+
+
+@pytest.mark.parametrize("request_", [GET, GET[:-2] + b"Connection: close\r\n\r\n"])
+def test_who_does_not_read_an_answer_is_let_go(request_: bytes) -> None:
+    async def use(connect: Connect) -> None:
+        reader, writer = await connect()
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(request_)
+        await asyncio.sleep(1.0)
+        writer.transport.resume_reading()  # type: ignore[attr-defined]
+        with suppress(ConnectionResetError):
+            assert len(await reader.read()) < LARGE
+        writer.close()
+
+    with_server(guarded(read_s=0.2), use, large)
+
+
+def test_who_reads_an_answer_slowly_is_not_let_go() -> None:
+    async def use(connect: Connect) -> None:
+        reader, writer = await connect()
+        writer.write(GET[:-2] + b"Connection: close\r\n\r\n")
+        n_bytes = 0
+        while part := await reader.read(LARGE // 16):
+            n_bytes += len(part)
+            await asyncio.sleep(0.01)
+        assert n_bytes > LARGE
+        writer.close()
+
+    with_server(guarded(read_s=0.3), use, large)
+
+
+def test_who_is_turned_away_over_and_over_and_reads_nothing_is_let_go() -> None:
+    async def use(connect: Connect) -> None:
+        _, writer = await connect()
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        with suppress(ConnectionResetError):
+            while True:  # with_server's time ends it
+                writer.write(GET * 100)
+                await writer.drain()
+                await asyncio.sleep(0)
+        writer.close()
+
+    with_server(guarded_protocol(Limits(), lambda data: (b"429" * 300, min(len(data), len(GET)))), use)
+
+
+def test_of_a_burst_of_connections_as_many_are_kept_as_may_be() -> None:
+    async def use(connect: Connect) -> None:
+        burst = await asyncio.gather(*(connect() for _ in range(40)))
+        await asyncio.sleep(0.2)
+        kept = [one for one in burst if not one[0].at_eof() and one[0].exception() is None]
+        assert len(kept) <= 8
+        assert (await asked(kept[-1])).startswith(b"HTTP/1.1 200")
+        for streams in burst:
+            streams[1].close()
+
+    with_server(guarded(connections=8), use)
+
+
+def test_the_leaving_of_a_client_that_has_asked_twice_is_told() -> None:
+    told = list[str]()
+
+    async def waits(scope: Any, receive: Any, send: Any) -> None:
+        while not told and (await receive())["type"] != "http.disconnect":
+            pass
+        told.append("gone")
+
+    async def use(connect: Connect) -> None:
+        _, writer = await connect()
+        writer.write(GET)
+        await asyncio.sleep(0.05)
+        writer.write(GET)
+        await asyncio.sleep(0.05)
+        writer.close()
+        while not told:
+            await asyncio.sleep(0.01)
+
+    with_server(guarded(), use, waits)

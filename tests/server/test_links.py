@@ -78,11 +78,11 @@ def names(*answers: list[str]) -> Callable[[str], Any]:
 
 
 @contextmanager
-def fetching(run_folder: Path, *addresses: list[str], limits: Limits = LIMITS) -> Iterator[Server]:
+def fetching(run_folder: Path, *addresses: list[str], limits: Limits = LIMITS, kind: type[Links] = Links) -> Iterator[Server]:
     """A server that may fetch from 127.0.0.2 alone; every name has these addresses, one answer after the other."""
     guard = Guard(is_allowed=lambda address: address == ip_address("127.0.0.2"), resolve=names(*addresses or (["127.0.0.2"],)))
     metrics = Metrics()
-    service = Service(Models({"shapes": run_folder}, metrics), metrics, limits, links=Links(limits, guard=guard))
+    service = Service(Models({"shapes": run_folder}, metrics), metrics, limits, links=kind(limits, guard=guard))
     app = AroundAll(make_app(service), service, root_path="")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         running = uvicorn.Server(uvicorn.Config(app, lifespan="off", ws="none", log_config=None))
@@ -94,6 +94,23 @@ def fetching(run_folder: Path, *addresses: list[str], limits: Limits = LIMITS) -
             running.should_exit = True
             thread.join(60)
             service.close()
+
+
+def test_a_fault_of_our_own_is_told_as_one(run_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    class Faulty(Links):
+        async def fetch(self, *_: Any) -> Any:
+            raise RuntimeError("a fault")
+
+    with fetching(run_folder, kind=Faulty) as server:
+        reply = asked(server, "https://pictures.example/a.jpg")
+        assert (reply.status, reply.json["error"]["kind"]) == (500, "fault")
+        assert reply.headers["x-request-id"] == reply.json["request_id"]
+        assert reply.headers["x-content-type-options"] == "nosniff"
+        counted = server.ask("GET", "/metrics").body.decode()
+    assert 'tellapart_requests_total{route="/v1/predict",status="500"} 1' in counted
+    [told] = [line for line in capfd.readouterr().err.splitlines() if '"event": "error"' in line]
+    assert json.loads(told)["id"] == reply.json["request_id"]
+    assert json.loads(told)["error"] == "RuntimeError('a fault')"
 
 
 def test_off_it_says_what_turns_it_on(server: Server) -> None:

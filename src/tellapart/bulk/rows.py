@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from tellapart.data.table import LABEL_MARK
-from tellapart.files import cell_text
+from tellapart.files import cell_text, table_writer
 from tellapart.inference import Prediction
 
 JSON_SUFFIXES = frozenset({".jsonl", ".ndjson"})
@@ -41,7 +41,7 @@ def format_of(out: str, classes: Sequence[str], *, several: bool) -> RowFormat:
 def table(rows: Iterable[Sequence[object]]) -> bytes:
     """Rows of a CSV file in UTF-8; what in a file's name is no valid Unicode stands as an escape."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    table_writer(text).writerows(rows)
     return text.getvalue().encode(errors="backslashreplace")
 
 

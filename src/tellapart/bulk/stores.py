@@ -92,7 +92,10 @@ class LocalFolder:
 
     def remove(self, names: Iterable[str]) -> None:
         for name in names:
-            (self._path / name).unlink(missing_ok=True)
+            try:
+                (self._path / name).unlink(missing_ok=True)
+            except OSError as error:
+                raise StorageError(f"cannot remove {self._path / name}: {error.strerror}") from error
         with suppress(OSError):  # what others have put there
             self._path.rmdir()
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from tellapart.data.edits import KEEP_ONE, Proposal
 from tellapart.errors import CallError, DataError, unknown_name
-from tellapart.files import cell_text, text_of_cell, write_atomically
+from tellapart.files import cell_text, table_writer, text_of_cell, write_atomically
 
 COLUMNS = ("take", "action", "path", "sha256", "value", "kind", "score", "why")
 SURE_KINDS = ("broken", "copies")  # taken unless the user says no: a file that cannot be read, the same bytes twice
@@ -85,7 +85,7 @@ class Plan:
     def to_csv(self) -> str:
         """The plan as CSV with a header line; `read_plan` reads it."""
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
+        writer = table_writer(text)
         writer.writerow(COLUMNS)
         for row in self.rows:
             one = row.proposal

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tellapart.downloads.lists import Entry
 from tellapart.errors import DataError, StorageError
-from tellapart.files import atomic_file, cell_text, text_of_cell, write_error
+from tellapart.files import atomic_file, cell_text, table_writer, text_of_cell, write_error
 from tellapart.words import counted
 
 TABLE = "provenance.csv"
@@ -125,7 +125,7 @@ def write_table(path: Path, rows: Iterable[Row]) -> None:
     with atomic_file(path) as file:
         # A text that is no valid Unicode holds halves of characters; as escapes they are legible.
         text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
-        writer = csv.writer(text, lineterminator="\n")
+        writer = table_writer(text)
         writer.writerow(COLUMNS)
         writer.writerows([cell_text(cell) if isinstance(cell, str) else cell for cell in _cells(row)] for row in rows)
         text.flush()

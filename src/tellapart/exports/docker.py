@@ -62,5 +62,6 @@ def export_docker(path: str | Path, out: str | Path, *, name: str | None = None)
 
 def slug_of(name: str) -> str:
     """A name as hosts, images and platforms take it: small letters, digits and '-', at most 50; "" where nothing is left."""
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:50].strip("-")
-    return f"model-{slug}" if slug[:1].isdigit() else slug  # a service of Kubernetes begins with a letter
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    slug = f"model-{slug}" if slug[:1].isdigit() else slug  # a service of Kubernetes begins with a letter
+    return slug[:50].strip("-")

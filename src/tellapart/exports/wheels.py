@@ -56,16 +56,22 @@ def requirement_ranges(names: Sequence[str]) -> list[str]:
     """A line for each of these requirements: from the version that is installed here to the next that may break it.
 
     One that is not installed here keeps the bounds that Tellapart states itself. Markers are kept, but for the extra.
+    Raises TellapartError for one that the installed Tellapart does not state.
     """
-    lines = []
+    lines, found = [], set[str]()
     for stated in _installed().requires or ():
         match = REQUIREMENT.fullmatch(stated)
-        if match is None or match[1].lower().replace("_", "-") not in names:
+        if match is None or (name := match[1].lower().replace("_", "-")) not in names:
             continue
+        found.add(name)
         marker = EXTRA.sub("", match[3] or "").strip()
         line = f"{match[1]}{_range(match[1]) or match[2]}{f' ; {marker}' if marker else ''}"
         if line not in lines:
             lines.append(line)
+    if missing := sorted(set(names) - found):
+        raise TellapartError(
+            f"the installed Tellapart does not say that it needs {', '.join(missing)}: install it anew, pip install ."
+        )
     return lines
 
 

@@ -71,7 +71,7 @@ async def predict(options: Annotated[Options, Query()]) -> Response:
 
     Options may stand in the query, in the form or in the JSON; these come before the query's.
     """
-    raise AssertionError("told of in the document alone: `Predictor` answers it")
+    raise HTTPException(404)  # told of in the document alone: `Predictor` answers it
 
 
 async def models(request: Request) -> Response:

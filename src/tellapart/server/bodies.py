@@ -10,6 +10,8 @@ from starlette.requests import ClientDisconnect, Request
 
 from tellapart.server.limits import Held, Limits, Refusal
 
+LENGTH_DIGITS = 18  # of a declared length that are read: far more than is taken, and Python reads at most 4,300
+
 
 async def read_body(request: Request, limits: Limits, held: Held) -> bytes:
     """The whole body; each part of it is taken of the room as it comes.
@@ -19,7 +21,7 @@ async def read_body(request: Request, limits: Limits, held: Held) -> bytes:
     """
     declared = request.headers.get("content-length", "")
     if declared.isdecimal():
-        _refuse_large(int(declared), limits)
+        _refuse_large(int(declared.lstrip("0")[:LENGTH_DIGITS] or 0), limits)
     body, since = bytearray(), time.monotonic()
     while True:
         part = await _next_part(request, limits, len(body), since)

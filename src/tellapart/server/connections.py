@@ -1,17 +1,23 @@
-"""HTTP connections that wait for no one for ever: uvicorn has no limit on the time that a request's headers may take."""
+"""HTTP connections that wait for no one for ever, and hold little.
+
+uvicorn has no limit on the time for a request's headers to come, nor on that for an answer to be read, nor on the length of
+headers, nor on the requests that may be sent before the first is answered.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tellapart.server.limits import Limits
 
+UPGRADE = re.compile(rb"(\r\n)upgrade(?=[ \t]*:)", re.IGNORECASE)
 TurnAway = Callable[[bytes], tuple[bytes, int] | None]
 
 
@@ -25,8 +31,8 @@ class _Shared:
 
 
 def guarded_protocol(limits: Limits, turn_away: TurnAway) -> type[HttpToolsProtocol]:
-    """The protocol of a server whose connections are closed where the headers of a request take too long or too much room, and
-    the longest waiting of them first where there are too many.
+    """The protocol of a server whose connections are closed where a client dawdles with a request's headers or with reading an
+    answer, where it sends too much at once, and the longest waiting of them first where there are too many.
 
     A request for which `turn_away` has an answer gets that, and its body is passed over.
     """
@@ -35,7 +41,9 @@ def guarded_protocol(limits: Limits, turn_away: TurnAway) -> type[HttpToolsProto
 
 class _Guarded(HttpToolsProtocol):
     shared: ClassVar[_Shared]
-    timer: asyncio.TimerHandle | None = None
+    timer: asyncio.TimerHandle | None = None  # for the headers
+    write_timer: asyncio.TimerHandle | None = None
+    running: RequestResponseCycle | None = None  # the request that is answered, before those in the pipeline
     n_passed_over = 0  # bytes that are still to come of a request that was turned away
     is_between = True  # requests: the last one is here in full, and nothing of the next
     n_head_bytes = 0  # read since the request's beginning, or the last of its body: headers, trailers, sizes of chunks
@@ -47,7 +55,9 @@ class _Guarded(HttpToolsProtocol):
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._watch()
         if len(self.connections) > self.shared.limits.connections:
-            next(iter(self.shared.waiting)).transport.abort()
+            longest = next(iter(self.shared.waiting))
+            longest._unwatch()  # another one comes before the abort takes effect
+            longest.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         while data and not self.transport.is_closing():
@@ -58,12 +68,16 @@ class _Guarded(HttpToolsProtocol):
                 self._unset_keepalive_if_required()
                 self._watch()  # the body has as long as headers have
                 self.transport.write(answer)
+                if self.flow.write_paused:  # it asks and asks, and reads nothing
+                    self.transport.abort()
             else:
                 self._read(data)
                 return
 
     def _read(self, data: bytes) -> None:
         self.n_head_bytes += len(data)
+        if self.is_between:
+            data = _without_upgrade(data)
         super().data_received(data)
         if self.n_head_bytes > self.shared.limits.head_bytes and not self.transport.is_closing():
             self.send_400_response("The request's headers are too long.")
@@ -77,7 +91,13 @@ class _Guarded(HttpToolsProtocol):
         super().on_headers_complete()
         self.n_head_bytes = 0
         if self.parser.should_upgrade():
-            self.cycle.keep_alive = False  # we speak nothing else, and the parser reads no other request after this one
+            self.cycle.keep_alive = False  # the parser reads no other request after this one
+        if not self.pipeline:
+            self.running = self.cycle
+        elif len(self.pipeline) > self.shared.limits.pipelined:
+            raise ValueError("too many requests at a time")  # the parser stops, and the connection ends
+        else:
+            self.flow.resume_reading()  # else it would not be seen that the client leaves
 
     def on_body(self, body: bytes) -> None:
         super().on_body(body)
@@ -97,13 +117,44 @@ class _Guarded(HttpToolsProtocol):
             self.on_response_complete()
         return data[n_bytes:]
 
+    def send_400_response(self, msg: str) -> None:
+        if self._is_waiting():
+            super().send_400_response(msg)
+        else:  # it would stand in the middle of an answer, or before the one that is due
+            self.transport.abort()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_writing()
+
+    def _watch_writing(self) -> None:
+        """Give the client its time to read some of what is yet to be sent, over and over."""
+        if self.write_timer is None and (n_bytes := self.transport.get_write_buffer_size()):
+            self.write_timer = self.loop.call_later(self.shared.limits.read_s, self._look_at_writing, n_bytes)
+
+    def _look_at_writing(self, n_before: int) -> None:
+        self.write_timer = None
+        if self.transport.get_write_buffer_size() >= n_before:
+            self.transport.abort()
+        else:
+            self._watch_writing()
+
     def on_response_complete(self) -> None:
+        self._watch_writing()  # it may be the last, and the connection open until it is read
+        if self.pipeline:
+            self.running = self.pipeline[-1][0]
         super().on_response_complete()
         if self._is_waiting():
             self.shared.waiting.setdefault(self)  # idle: uvicorn's own timer closes it
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        for cycle in (self.running, *(cycle for cycle, _ in self.pipeline)):  # uvicorn tells the last alone
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+        if self.write_timer is not None:
+            self.write_timer.cancel()
         self._unwatch()
 
     def shutdown(self) -> None:
@@ -126,3 +177,14 @@ class _Guarded(HttpToolsProtocol):
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """The beginning of a request, an offer to speak another protocol made one that no one knows.
+
+    We take none up; the parser, offered one, reads no body. Java's clients offer HTTP/2 with whatever they send.
+    """
+    end = data.find(b"\r\n\r\n")
+    if UPGRADE.search(data, 0, max(end, 0)) is None:
+        return data
+    return UPGRADE.sub(rb"\1x-grade", data[:end]) + data[end:]

@@ -89,8 +89,10 @@ def plain_request(data: bytes) -> tuple[bytes, int, str] | None:
     odd: dict[bytes, bytes] = {}
     for line in lines[1:]:
         name, _, value = line.partition(b":")
-        if name.strip().lower().startswith(ODD_FIELDS) and odd.setdefault(name.lower(), value) is not value:
-            return None  # twice
+        if name.strip().lower().startswith(ODD_FIELDS):
+            if name.lower() in odd:
+                return None
+            odd[name.lower()] = value
     length = LENGTH.fullmatch(odd.pop(b"content-length", b""))
     given_id = odd.pop(b"x-request-id", b"").strip().decode("latin-1")
     keeps = odd.pop(b"connection", b"keep-alive").strip().lower() == b"keep-alive"

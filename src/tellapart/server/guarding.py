@@ -7,6 +7,7 @@ import json
 import re
 import secrets
 import time
+import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from math import ceil
@@ -25,6 +26,7 @@ OPEN_PATHS = ("/", "/health", "/ready", "/openapi.json", "/page.css", "/page.js"
 PREDICT = "/v1/predict"
 ROUTES = (*OPEN_PATHS, PREDICT, "/v1/models", "/metrics")
 LINGER_S = 1.0  # to a client that still sends when it is refused: closed at once, it might not see the answer
+FAULT = Refusal(500, "fault", "a fault of the server's own; its log says more under the request's id")
 SECURITY = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -60,6 +62,11 @@ class Guard:
             await self._app(scope, exchange.receive, exchange.send)
         except Refusal as refusal:
             await refused(refusal, exchange.id, exchange.facts)(scope, exchange.receive, exchange.send)
+        except Exception as error:
+            log("error", id=exchange.id, error=repr(error), where=traceback.format_tb(error.__traceback__)[-1])
+            if exchange.status is not None:  # too late for another answer
+                raise
+            await refused(FAULT, exchange.id, exchange.facts)(scope, exchange.receive, exchange.send)
         finally:
             self._note(scope, exchange)
 

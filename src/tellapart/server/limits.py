@@ -29,6 +29,8 @@ class Limits:
     link_s: float = 10.0  # for one picture, redirects and all
     json_marks: int = 20_000  # braces, brackets and commas of a JSON body; base64 has none
     field_bytes: int = 1024  # of an option in a multipart body
+    pipelined: int = 16  # requests of one connection that wait for the answer to the one before
+    read_s: float = 10.0  # for a client to read some of an answer
     head_bytes: int = 64 * 1024  # of a request's headers, or between two parts of its body
     headers_s: float = 10.0  # from the connection, or the first byte of a request, to the end of its headers
     body_s: float = 60.0  # for the whole body
