@@ -47,12 +47,21 @@ def test_outputs_come_in_order_and_stay_as_they_are(model: Path, library: str) -
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_threads_share_a_runtime(model: Path, library: str) -> None:
-    """Each as the server runs it, a batch a stream."""
+    """Each computes its own, as in the server."""
     runtime, given = load_runtime(model, library=library), batches(40)
     alone = [outputs["embedding"] for outputs in runtime.stream(given)]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda batch: list(runtime.stream([batch]))[0]["embedding"], given))  # noqa: RUF015
+        together = list(pool.map(lambda batch: runtime.compute(batch)["embedding"], given))
     assert all(np.array_equal(one, other) for one, other in zip(alone, together, strict=True))
+
+
+def test_pixels_of_another_shape_are_not_spread_over_the_places(model: Path) -> None:
+    runtime = load_runtime(model, library="openvino")
+    for wrong in (np.zeros((1, 96, 96, 3), np.uint8), np.zeros((BATCH, 96, 96, 1), np.uint8)):
+        with pytest.raises(ValueError, match=r"the network takes pixels of shape \(4, 96, 96, 3\), not"):
+            runtime.compute(wrong)
+        with pytest.raises(ValueError, match="the network takes pixels of shape"):
+            list(runtime.stream([wrong]))
 
 
 def test_a_runtime_let_go_by_another_thread_leaves_signals_alone(model: Path) -> None:

@@ -76,7 +76,7 @@ def error_of(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 def features_of(runtime: runtimes.Runtime, pixels: np.ndarray) -> np.ndarray:
-    return np.asarray(next(iter(runtime.stream([pixels])))["features"])
+    return np.asarray(runtime.compute(pixels)["features"])
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -12,7 +12,8 @@ from tellapart.errors import CallError
 from tellapart.images import Fit
 from tellapart.inference import Classifier
 from tellapart.inference.classifiers import LEFT_OUT, TURNED_FREELY
-from tellapart.inference.tta import CROPS, TURNS, VIEWS, choose_views
+from tellapart.inference.runtimes import BATCH
+from tellapart.inference.tta import CROPS, TURNS, VIEWS, OverViews, choose_views
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +98,9 @@ def test_pictures_are_turned_for_a_network_that_learned_from_turned_ones(classif
     turned = [exact.predict(png(np.rot90(seen, quarters))).probabilities for quarters in range(4)]
     mean = {name: sum(one[name] for one in turned) / 4 for name in classifier.classes}
     assert told.predict(pictures[0], tta=True).probabilities == pytest.approx(mean, abs=1e-6)
+    batch = np.stack([seen] * BATCH)
+    [streamed], computed = OverViews(told.runtime, TURNS).stream([batch]), OverViews(told.runtime, TURNS).compute(batch)
+    assert np.array_equal(streamed["probabilities"], computed["probabilities"])
 
 
 def test_an_unknown_view_is_named() -> None:

@@ -43,13 +43,17 @@ class PartialBatches:
 
     def stream(self, batches: Iterable[np.ndarray]) -> Iterator[Outputs]:
         """The outputs of each (n, side, side, C) uint8 batch by name, in order."""
-        for batch in batches:
-            if self._one is None or len(batch) == BATCH:
-                empty = np.zeros((BATCH - len(batch), *batch.shape[1:]), np.uint8)
-                [outputs] = self._full.stream([np.concatenate([batch, empty])])
-                yield {name: values[: len(batch)] for name, values in outputs.items()}
-            else:
-                yield _joined(self._one.stream(np.split(batch, len(batch))))
+        return map(self.compute, batches)
+
+    def compute(self, batch: np.ndarray) -> Outputs:
+        """The outputs of one such batch, by the thread that asks."""
+        if len(batch) == BATCH:
+            return self._full.compute(batch)
+        if self._one is not None:
+            return _joined(map(self._one.compute, np.split(batch, len(batch))))
+        empty = np.zeros((BATCH - len(batch), *batch.shape[1:]), np.uint8)
+        outputs = self._full.compute(np.concatenate([batch, empty]))
+        return {name: values[: len(batch)] for name, values in outputs.items()}
 
 
 def partial_batches(runtime: Runtime, *, singly: bool = True) -> PartialBatches:
@@ -69,12 +73,13 @@ def _agree(runtime: Runtime, one: Runtime) -> bool:
     smooth = coarse.repeat(scale, 1).repeat(scale, 2)[:, :side, :side]
     noise = random.integers(-40, 41, smooth.shape) * (np.arange(BATCH) % 2).reshape(-1, 1, 1, 1)
     pictures = np.clip(smooth + noise, 0, 255).astype(np.uint8)
-    [together] = runtime.stream([pictures])
-    alone = _joined(one.stream(np.split(pictures, BATCH)))
+    together, alone = runtime.compute(pictures), _joined(map(one.compute, np.split(pictures, BATCH)))
     return all(np.allclose(alone[name], values, rtol=SAME, atol=SAME) for name, values in together.items())
 
 
 def _joined(outputs: Iterable[Outputs]) -> Outputs:
     """The outputs of several batches as those of one."""
     parts = list(outputs)
+    if len(parts) == 1:
+        return parts[0]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -49,6 +49,9 @@ class Runtime(Protocol):
     def stream(self, batches: Iterable[np.ndarray]) -> Iterator[Outputs]:
         """The outputs of each (BATCH, side, side, C) uint8 batch by name, in order, some batches running ahead."""
 
+    def compute(self, batch: np.ndarray) -> Outputs:
+        """The outputs of one such batch, for a thread that waits for them: of many threads each computes its own."""
+
 
 def runtime_library() -> str:
     """What predicts and serves: $TELLAPART_RUNTIME, else the first of `LIBRARIES` that is installed."""
@@ -156,6 +159,12 @@ class OpenVino:
             for request in running:  # the caller stopped early: nothing may still write when it goes on
                 request.cancel()
 
+    def compute(self, batch: np.ndarray) -> Outputs:
+        request = self._request()
+        outputs = request.compute(batch)
+        self._spare.append(request)
+        return outputs
+
     def _request(self) -> _Request:
         try:
             return self._spare.pop()
@@ -178,14 +187,26 @@ class _Request:
         self._outputs = {name: request.get_output_tensor(place).data for place, name in enumerate(names)}
 
     def start(self, batch: np.ndarray) -> None:
-        if batch.shape != self._pixels.shape:  # which would be spread over the places
-            raise ValueError(f"the network takes pixels of shape {self._pixels.shape}, not {batch.shape}")
-        self._pixels[...] = batch
+        """Let another thread compute it."""
+        self._take(batch)
         self._request.start_async()
 
     def result(self) -> Outputs:
         """The outputs, waited for."""
         self._request.wait()
+        return self._copied()
+
+    def compute(self, batch: np.ndarray) -> Outputs:
+        self._take(batch)
+        self._request.infer(share_outputs=True)
+        return self._copied()
+
+    def _take(self, batch: np.ndarray) -> None:
+        if batch.shape != self._pixels.shape:  # which would be spread over the places
+            raise ValueError(f"the network takes pixels of shape {self._pixels.shape}, not {batch.shape}")
+        self._pixels[...] = batch
+
+    def _copied(self) -> Outputs:
         return {name: values.copy() for name, values in self._outputs.items()}
 
     def cancel(self) -> None:
@@ -240,8 +261,10 @@ class OnnxRuntime:
         return self
 
     def stream(self, batches: Iterable[np.ndarray]) -> Iterator[Outputs]:
-        for batch in batches:
-            yield dict(zip(self.names, self.session.run(None, {"pixels": batch}), strict=True))
+        return map(self.compute, batches)
+
+    def compute(self, batch: np.ndarray) -> Outputs:
+        return dict(zip(self.names, self.session.run(None, {"pixels": batch}), strict=True))
 
 
 def _torch(model: bytes) -> Runtime:

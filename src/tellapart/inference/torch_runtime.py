@@ -185,6 +185,10 @@ class TorchRuntime:
         while running:
             yield from self._results(running.popleft())
 
+    def compute(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        [outputs] = self.stream([batch])
+        return outputs
+
     def _started(self, batches: list[np.ndarray]) -> _Group:
         """The work on these batches, handed to the device; on CUDA this does not wait for it."""
         n, places = sum(map(len, batches)), self.n_joined * len(batches[0])

@@ -90,4 +90,11 @@ class OverViews:
     def stream(self, batches: Iterable[np.ndarray]) -> Iterator[Outputs]:
         outputs = self._runtime.stream(view(batch) for batch in batches for view in self._views)
         while of_views := list(islice(outputs, len(self._views))):
-            yield {name: np.mean([one[name] for one in of_views], axis=0) for name in of_views[0]}
+            yield _mean(of_views)
+
+    def compute(self, batch: np.ndarray) -> Outputs:
+        return _mean([self._runtime.compute(view(batch)) for view in self._views])
+
+
+def _mean(of_views: Sequence[Outputs]) -> Outputs:
+    return {name: np.mean([one[name] for one in of_views], axis=0) for name in of_views[0]}

@@ -174,6 +174,6 @@ def _predictions(pixels: dict[Item, np.ndarray]) -> dict[Item, Prediction]:
         return {}
     first = next(iter(pixels))
     runtime = OverViews(first.classifier.runtime, first.views) if first.views != ("as_is",) else first.classifier.runtime
-    [outputs] = runtime.stream([np.stack(list(pixels.values()))])
+    outputs = runtime.compute(np.stack(list(pixels.values())))
     results = (Result({name: values[place] for name, values in outputs.items()}) for place in range(len(pixels)))
     return {item: first.classifier.prediction_of("", result) for item, result in zip(pixels, results, strict=True)}

@@ -115,6 +115,6 @@ def _real_place(place: Path) -> str:
 def _warm_up(classifier: Classifier) -> None:
     """Let the network answer once; one that answers nonsense is not served."""
     fit = classifier.manifest.fit
-    [outputs] = classifier.runtime.stream([np.zeros((BATCH, fit.side_px, fit.side_px, fit.n_channels), np.uint8)])
+    outputs = classifier.runtime.compute(np.zeros((BATCH, fit.side_px, fit.side_px, fit.n_channels), np.uint8))
     if not all(np.all(np.isfinite(values)) for values in outputs.values()):
         raise BundleError(f"{classifier.folder} is damaged: its network's answers are no numbers")
