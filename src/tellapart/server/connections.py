@@ -44,6 +44,7 @@ class _Guarded(HttpToolsProtocol):
     timer: asyncio.TimerHandle | None = None  # for the headers
     write_timer: asyncio.TimerHandle | None = None
     running: RequestResponseCycle | None = None  # the request that is answered, before those in the pipeline
+    n_answers = 0
     n_passed_over = 0  # bytes that are still to come of a request that was turned away
     is_between = True  # requests: the last one is here in full, and nothing of the next
     n_head_bytes = 0  # read since the request's beginning, or the last of its body: headers, trailers, sizes of chunks
@@ -130,16 +131,17 @@ class _Guarded(HttpToolsProtocol):
     def _watch_writing(self) -> None:
         """Give the client its time to read some of what is yet to be sent, over and over."""
         if self.write_timer is None and (n_bytes := self.transport.get_write_buffer_size()):
-            self.write_timer = self.loop.call_later(self.shared.limits.read_s, self._look_at_writing, n_bytes)
+            self.write_timer = self.loop.call_later(self.shared.limits.read_s, self._look_at_writing, n_bytes, self.n_answers)
 
-    def _look_at_writing(self, n_before: int) -> None:
+    def _look_at_writing(self, n_bytes_before: int, n_answers_before: int) -> None:
         self.write_timer = None
-        if self.transport.get_write_buffer_size() >= n_before:
+        if self.transport.get_write_buffer_size() >= n_bytes_before and self.n_answers == n_answers_before:
             self.transport.abort()
         else:
             self._watch_writing()
 
     def on_response_complete(self) -> None:
+        self.n_answers += 1
         self._watch_writing()  # it may be the last, and the connection open until it is read
         if self.pipeline:
             self.running = self.pipeline[-1][0]
