@@ -41,10 +41,12 @@ def main() -> None:
 def killed(folder: Path, n: int, chance: random.Random) -> dict[str, Any]:
     began = time.monotonic()
     tellapart("sample", "shapes", "--out", folder / "data", "--pictures", "30", "--side", "64").wait()
-    before_s = time.monotonic()
     finish(folder, folder / "whole")
+    before_s = time.monotonic()
+    finish(folder, folder / "again")  # with all in the cache, as in those that follow
     whole_s, whole = time.monotonic() - before_s, outcome(folder / "whole")
-    n_kills, n_runs, others = 0, 0, list[str]()
+    others = [name for name in ["again"] if outcome(folder / name) != whole]
+    n_kills, n_runs = 0, 0
     while n_kills < n:
         run = folder / f"run-{n_runs}"
         n_kills += kill_often(folder, run, min(KILLS_A_RUN, n - n_kills), whole_s, chance)

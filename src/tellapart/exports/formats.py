@@ -20,7 +20,7 @@ from tellapart.exports.texts import plain_environment
 from tellapart.files import refuse_used, write_atomically, write_json
 from tellapart.inference import Classifier
 from tellapart.inference.manifests import FILE_NAME
-from tellapart.inference.runtimes import LIBRARIES, OpenVino
+from tellapart.inference.runtimes import LIBRARIES, OpenVino, import_openvino
 from tellapart.progress import Progress, silent
 from tellapart.training.bundles import PARITY_TOLERANCE
 
@@ -68,7 +68,7 @@ def _as_onnx(classifier: Classifier, draft: Path, yardstick: Yardstick) -> list[
 def _as_openvino(classifier: Classifier, draft: Path, yardstick: Yardstick) -> list[Row]:
     if find_spec("openvino") is None:
         raise CallError("OpenVINO is not installed here; some machines have no wheel of it. Other formats: onnx, onnx-int8")
-    import openvino
+    openvino = import_openvino()
 
     files, network = [draft / "model.xml", draft / "model.bin"], network_of(classifier).SerializeToString()
     graph = OpenVino(network).core.read_model(network)  # anew, as the runtime's own is bound to its batches

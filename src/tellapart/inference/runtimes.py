@@ -11,9 +11,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, cached_property
 from glob import glob
+from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -26,7 +28,10 @@ if TYPE_CHECKING:
     import openvino
 
 Outputs = dict[str, np.ndarray]
-TELEMETRY = "openvino_telemetry"  # would tell OpenVINO's maker of every import, and keep a count in the home folder
+# Would tell OpenVINO's maker of every import, and keep a count in the home folder. It forks to do so, and where another thread
+# multiplies matrices just then, both wait for ever.
+TELEMETRY = "openvino_telemetry"
+_IMPORTING = Lock()
 BATCH = 4  # measured: small static batches are the fastest in OpenVINO on 2 cores (360 pictures/s; 16: 285)
 GPU_SIGNS = ("/dev/nvidia[0-9]*", "/proc/driver/nvidia/gpus/*", "/dev/dxg", "C:/Windows/System32/nvcuda.dll")  # dxg: WSL
 
@@ -218,14 +223,19 @@ def _openvino_core() -> openvino.Core:
     """The one of this process. Its CPU plugin gives the thread that first asks it a stack for signals, for those with AMX; let go
     of by another thread, it would leave that one with freed memory, and the next signal would end the process.
     """
-    silenced = {} if TELEMETRY in sys.modules else {TELEMETRY: None}  # as if it were not installed
-    sys.modules.update(silenced)  # type: ignore[arg-type]
-    try:
-        import openvino
-    finally:
-        for name in silenced:
-            del sys.modules[name]
-    return openvino.Core()
+    return import_openvino().Core()
+
+
+def import_openvino() -> Any:
+    """The module, without its telemetry."""
+    with _IMPORTING:
+        silenced = {} if TELEMETRY in sys.modules else {TELEMETRY: None}  # as if it were not installed
+        sys.modules.update(silenced)  # type: ignore[arg-type]
+        try:
+            return import_module("openvino")
+        finally:
+            for name in silenced:
+                del sys.modules[name]
 
 
 class OnnxRuntime:

@@ -20,7 +20,7 @@ from tellapart.evaluation.answers import Answers, read_answers, write_answers
 from tellapart.evaluation.continuity import Continuity, compare_classes
 from tellapart.files import write_atomically, write_json
 from tellapart.inference.classifiers import BUNDLE, RUN_FILE
-from tellapart.inference.runtimes import embedding_library, runtime_library
+from tellapart.inference.runtimes import embedding_library, import_openvino, runtime_library
 from tellapart.launch import refuse_several
 from tellapart.progress import Progress, silent
 from tellapart.runs import networks
@@ -246,4 +246,7 @@ def _import_ahead(recipe: Recipe) -> None:
 def _import_quietly(names: Sequence[str]) -> None:
     with suppress(ImportError):  # whoever needs it then says so
         for name in names:
-            import_module(name)
+            if name == "openvino":
+                import_openvino()
+            else:
+                import_module(name)
