@@ -1,7 +1,7 @@
 """Where requests are turned away for which there is no room, before they cost nearly as much as those that are answered.
 
-A refusal that goes all the way takes a twentieth of the time of an answer: ten times too many requests would leave half of the
-time for those that there is room for.
+A refusal that went all the way through parser and ASGI would cost the event loop a good part of what an answer does: of ten times
+too many requests those would suffer that there is room for.
 """
 
 from __future__ import annotations
