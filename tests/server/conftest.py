@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import signal
@@ -104,6 +105,13 @@ def serving(command: list[str], folder: Path, *words: str | Path) -> Iterator[Se
 
 
 Start = Callable[..., Any]
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def runner(request: pytest.FixtureRequest) -> Iterator[asyncio.Runner]:
+    """Runs coroutines on an event loop of either kind that the server may have."""
+    with asyncio.Runner(loop_factory=pytest.importorskip(request.param).new_event_loop) as runner:
+        yield runner
 
 
 @pytest.fixture

@@ -47,26 +47,26 @@ async def closed_under_load(found: Counter[str]) -> None:
     while found["answered"] < 10:
         await asyncio.sleep(0.01)
     time.sleep(0.05)  # the loop is busy: some stand between, made by the system and not taken up
-    await close_listening(server)
+    await close_listening(server, server.sockets)
     await asyncio.sleep(0.1)  # for answers
     await asyncio.gather(*(asyncio.to_thread(thread.join) for thread in threads))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a moment remains in which a connection is reset")
-def test_no_one_is_reset() -> None:
+def test_no_one_is_reset(runner: asyncio.Runner) -> None:
     for _ in range(ROUNDS):
         found = Counter[str]()
-        asyncio.run(closed_under_load(found))
+        runner.run(closed_under_load(found))
         assert set(found) == {"answered", "refused"}, found
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has the filter")
-def test_those_who_stand_there_are_taken_up_and_no_others() -> None:
+def test_those_who_stand_there_are_taken_up_and_no_others(runner: asyncio.Runner) -> None:
     async def act() -> tuple[bytes, int]:
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         address = server.sockets[0].getsockname()
         with socket.create_connection(address) as before, socket.socket() as after:
-            closing = asyncio.create_task(close_listening(server))
+            closing = asyncio.create_task(close_listening(server, server.sockets))
             await asyncio.sleep(COMING_S / 4)
             after.setblocking(False)
             after.connect_ex(address)
@@ -76,6 +76,6 @@ def test_those_who_stand_there_are_taken_up_and_no_others() -> None:
             await asyncio.to_thread(select.select, [], [after], [], 5)  # it asks again after a second
             return before.recv(100), after.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
-    told, code = asyncio.run(act())
+    told, code = runner.run(act())
     assert told == b"still\n"
     assert code == errno.ECONNREFUSED

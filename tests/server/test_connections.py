@@ -44,7 +44,9 @@ async def large(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": bytes(LARGE)})
 
 
-def with_server(protocol: type[asyncio.Protocol], use: Callable[[Connect], Awaitable[None]], app: Any = answer) -> None:
+def with_server(
+    runner: asyncio.Runner, protocol: type[asyncio.Protocol], use: Callable[[Connect], Awaitable[None]], app: Any = answer
+) -> None:
     """Run `use` against a real server whose connections are of this kind."""
 
     async def run() -> None:
@@ -59,7 +61,7 @@ def with_server(protocol: type[asyncio.Protocol], use: Callable[[Connect], Await
                 server.should_exit = True
                 await serving
 
-    asyncio.run(run())
+    runner.run(run())
 
 
 def guarded(**limits: float) -> type[asyncio.Protocol]:
@@ -78,7 +80,7 @@ async def asked(streams: Streams) -> bytes:
     return await streams[0].readuntil(b"ok")
 
 
-def test_headers_have_their_time() -> None:
+def test_headers_have_their_time(runner: asyncio.Runner) -> None:
     async def use(connect: Connect) -> None:
         silent, slow = await connect(), await connect()
         slow[1].write(GET[:10])
@@ -92,27 +94,10 @@ def test_headers_have_their_time() -> None:
         for streams in (silent, slow, kept):
             streams[1].close()
 
-    with_server(guarded(headers_s=0.2), use)
+    with_server(runner, guarded(headers_s=0.2), use)
 
 
-def test_no_part_of_an_answer_waits_for_word_of_the_one_before() -> None:
-    protocol, told = guarded(), list[int]()
-
-    class Watched(protocol):  # type: ignore[valid-type, misc]
-        def connection_made(self, transport: asyncio.Transport) -> None:
-            super().connection_made(transport)
-            told.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-
-    async def use(connect: Connect) -> None:
-        streams = await connect()
-        await asked(streams)
-        streams[1].close()
-
-    with_server(Watched, use)
-    assert told == [1]
-
-
-def test_of_too_many_the_longest_waiting_goes() -> None:
+def test_of_too_many_the_longest_waiting_goes(runner: asyncio.Runner) -> None:
     async def use(connect: Connect) -> None:
         busy = await connect()
         await asked(busy)
@@ -124,7 +109,7 @@ def test_of_too_many_the_longest_waiting_goes() -> None:
         for streams in (busy, new, *waiting):
             streams[1].close()
 
-    with_server(guarded(connections=4), use)
+    with_server(runner, guarded(connections=4), use)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +122,7 @@ def test_of_too_many_the_longest_waiting_goes() -> None:
         (POST + b"Transfer-Encoding: chunked\r\n\r\n1;", b"a" * 5000),  # what stands beside a chunk's size
     ],
 )
-def test_what_is_no_body_is_not_read_for_ever(beginning: bytes, endless: bytes) -> None:
+def test_what_is_no_body_is_not_read_for_ever(runner: asyncio.Runner, beginning: bytes, endless: bytes) -> None:
     async def use(connect: Connect) -> None:
         reader, writer = await connect()
         writer.write(beginning)
@@ -147,10 +132,10 @@ def test_what_is_no_body_is_not_read_for_ever(beginning: bytes, endless: bytes) 
             assert (await reader.read()).endswith(b"headers are too long.")  # and then the connection is closed
         writer.close()
 
-    with_server(guarded(head_bytes=4096), use)
+    with_server(runner, guarded(head_bytes=4096), use)
 
 
-def test_a_body_may_be_longer_than_headers() -> None:
+def test_a_body_may_be_longer_than_headers(runner: asyncio.Runner) -> None:
     async def use(connect: Connect) -> None:
         reader, writer = await connect()
         for _ in range(2):  # one after the other
@@ -158,11 +143,11 @@ def test_a_body_may_be_longer_than_headers() -> None:
             assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
         writer.close()
 
-    with_server(guarded(head_bytes=4096), use)
+    with_server(runner, guarded(head_bytes=4096), use)
 
 
 @pytest.mark.parametrize("cut", [len(POST) + 130, len(POST) + 30], ids=["after the headers", "within them"])
-def test_who_would_speak_another_protocol_is_answered_in_ours(cut: int) -> None:
+def test_who_would_speak_another_protocol_is_answered_in_ours(runner: asyncio.Runner, cut: int) -> None:
     async def use(connect: Connect) -> None:
         reader, writer = await connect()
         writer.write((request := POST + UPGRADE + b"Content-Length: 4\r\n\r\nbody")[:cut])
@@ -176,10 +161,10 @@ def test_who_would_speak_another_protocol_is_answered_in_ours(cut: int) -> None:
             assert (await reader.readuntil(b"ok")).endswith(b"bodyok")
         writer.close()
 
-    with_server(guarded(), use, echo)
+    with_server(runner, guarded(), use, echo)
 
 
-def test_a_connection_asks_for_few_answers_at_a_time() -> None:
+def test_a_connection_asks_for_few_answers_at_a_time(runner: asyncio.Runner) -> None:
     async def use(connect: Connect) -> None:
         streams, other = await connect(), await connect()
         streams[1].write(GET * 5)  # as many as wait, and the one that is answered
@@ -192,11 +177,11 @@ def test_a_connection_asks_for_few_answers_at_a_time() -> None:
         for one in (streams, other):
             one[1].close()
 
-    with_server(guarded(pipelined=4), use)
+    with_server(runner, guarded(pipelined=4), use)
 
 
 @pytest.mark.parametrize("request_", [GET, GET[:-2] + b"Connection: close\r\n\r\n"])
-def test_who_does_not_read_an_answer_is_let_go(request_: bytes) -> None:
+def test_who_does_not_read_an_answer_is_let_go(runner: asyncio.Runner, request_: bytes) -> None:
     async def use(connect: Connect) -> None:
         reader, writer = await connect()
         writer.transport.pause_reading()  # type: ignore[attr-defined]
@@ -207,10 +192,10 @@ def test_who_does_not_read_an_answer_is_let_go(request_: bytes) -> None:
             assert len(await reader.read()) < LARGE
         writer.close()
 
-    with_server(guarded(read_s=0.2), use, large)
+    with_server(runner, guarded(read_s=0.2), use, large)
 
 
-def test_who_reads_an_answer_slowly_is_not_let_go() -> None:
+def test_who_reads_an_answer_slowly_is_not_let_go(runner: asyncio.Runner) -> None:
     async def use(connect: Connect) -> None:
         reader, writer = await connect()
         writer.write(GET[:-2] + b"Connection: close\r\n\r\n")
@@ -221,10 +206,10 @@ def test_who_reads_an_answer_slowly_is_not_let_go() -> None:
         assert n_bytes > LARGE
         writer.close()
 
-    with_server(guarded(read_s=0.3), use, large)
+    with_server(runner, guarded(read_s=0.3), use, large)
 
 
-def test_who_is_turned_away_over_and_over_and_reads_nothing_is_let_go() -> None:
+def test_who_is_turned_away_over_and_over_and_reads_nothing_is_let_go(runner: asyncio.Runner) -> None:
     async def use(connect: Connect) -> None:
         _, writer = await connect()
         writer.transport.pause_reading()  # type: ignore[attr-defined]
@@ -235,10 +220,10 @@ def test_who_is_turned_away_over_and_over_and_reads_nothing_is_let_go() -> None:
                 await asyncio.sleep(0)
         writer.close()
 
-    with_server(guarded_protocol(Limits(), lambda data: (b"429" * 300, min(len(data), len(GET)))), use)
+    with_server(runner, guarded_protocol(Limits(), lambda data: (b"429" * 300, min(len(data), len(GET)))), use)
 
 
-def test_of_a_burst_of_connections_as_many_are_kept_as_may_be() -> None:
+def test_of_a_burst_of_connections_as_many_are_kept_as_may_be(runner: asyncio.Runner) -> None:
     async def use(connect: Connect) -> None:
         burst = await asyncio.gather(*(connect() for _ in range(40)))
         await asyncio.sleep(0.2)
@@ -248,10 +233,10 @@ def test_of_a_burst_of_connections_as_many_are_kept_as_may_be() -> None:
         for streams in burst:
             streams[1].close()
 
-    with_server(guarded(connections=8), use)
+    with_server(runner, guarded(connections=8), use)
 
 
-def test_the_leaving_of_a_client_that_has_asked_twice_is_told() -> None:
+def test_the_leaving_of_a_client_that_has_asked_twice_is_told(runner: asyncio.Runner) -> None:
     told = list[str]()
 
     async def waits(scope: Any, receive: Any, send: Any) -> None:
@@ -269,4 +254,4 @@ def test_the_leaving_of_a_client_that_has_asked_twice_is_told() -> None:
         while not told:
             await asyncio.sleep(0.01)
 
-    with_server(guarded(), use, waits)
+    with_server(runner, guarded(), use, waits)

@@ -20,7 +20,7 @@ MODEL = "model"
 # What `tellapart serve` imports; a test holds that it is all. The rest of what Tellapart needs, 370 MB, trains and reads tables.
 SERVING = (
     "fastapi", "httptools", "jinja2", "numpy", "openvino", "pillow", "python-multipart", "rich", "safetensors", "typer",
-    "uvicorn",
+    "uvicorn", "uvloop",
 )  # fmt: skip
 MEMORY_MB = 1024  # at most: 200 at rest, 256 of bodies, 89 million pixels in RGB and RGBA
 STOP_S = 40  # draining takes 30 s at most, leaving and closing another

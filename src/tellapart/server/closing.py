@@ -15,7 +15,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 
 COMING_S = 0.1  # for connections of which the first packet has come already; a guess: a round trip within a continent
@@ -31,17 +31,17 @@ NO_SYN = (
 )
 
 
-async def close_listening(server: asyncio.Server) -> None:
-    """Close the sockets that `server` listens on, at a moment when no connection waits to be taken up."""
-    if _holds_off_new(server.sockets):
+async def close_listening(server: asyncio.Server, sockets: Sequence[socket.socket]) -> None:
+    """Close `server`, and the `sockets` that it listens on, at a moment when no connection waits to be taken up."""
+    if _holds_off_new(sockets):
         await asyncio.sleep(COMING_S)
     end = time.monotonic() + EMPTY_WITHIN_S
-    while select.select(server.sockets, [], [], 0)[0] and time.monotonic() < end:
+    while select.select(sockets, [], [], 0)[0] and time.monotonic() < end:
         await asyncio.sleep(0)
     server.close()
 
 
-def _holds_off_new(sockets: Iterable[socket.socket]) -> bool:
+def _holds_off_new(sockets: Sequence[socket.socket]) -> bool:
     """Let the system begin no new connections to these sockets; whether it does so."""
     if sys.platform != "linux":
         return False

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -51,9 +50,6 @@ class _Guarded(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # asyncio does so for sockets that name their protocol, which those of a listening socket made by hand do not: the
-        # second part of an answer would wait for the client's word on the first, 40 ms.
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._watch()
         if len(self.connections) > self.shared.limits.connections:
             longest = next(iter(self.shared.waiting))

@@ -57,7 +57,7 @@ def serve(
     links = Links(limits) if allow_urls else None
     _raise_file_limit()
     prefix = _prefix(root_path)
-    with _listening(host, port) as listener:
+    with listening(host, port) as listener:
         Thread(target=known_formats).start()  # beside the models, so that the first picture of a rare format need not wait for it
         metrics = Metrics()
         service = Service(Models(places, metrics), metrics, limits, keys, links=links)
@@ -75,7 +75,8 @@ def serve(
         )
         take_over_logging()
         ready = partial(on_ready, _url(listener) + prefix, service.models)
-        asyncio.run(_run(_Server(config), service, listener, keys_file, ready))
+        with asyncio.Runner(loop_factory=event_loop) as runner:
+            runner.run(_run(_Server(config), service, listener, keys_file, ready))
         log("stopped")
 
 
@@ -87,9 +88,18 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
-            await close_listening(server)
+            await close_listening(server, sockets or [])
         await asyncio.sleep(UNREAD_S)
         await super().shutdown(sockets)
+
+
+def event_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's, where it is to be had: not on Windows."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 async def _run(
@@ -141,7 +151,7 @@ def _reload_keys(service: Service, keys_file: Path) -> None:
 
 
 @contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
+def listening(host: str, port: int) -> Iterator[socket.socket]:
     """A socket that listens already: who comes while the models are loaded waits."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -150,6 +160,8 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         number = getattr(error, "errno", None)
         text = os.strerror(number) if number and number > 0 else str(error)
         raise CallError(f"cannot listen on {host}, port {port}: {text}. Choose others: --host, --port") from error
+    # Else the second part of an answer would wait for the client's word on the first, 40 ms. Those that it accepts are alike.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with listener:
         yield listener
 
