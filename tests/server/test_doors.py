@@ -113,7 +113,7 @@ def test_bodies_that_are_not_here_yet_take_no_room(start: Start, run_folder: obj
         until(lambda: metric(server, 'tellapart_requests_total{route="/v1/predict",status="499"}') == 50)
 
 
-def test_the_body_is_passed_over_and_the_connection_kept() -> None:
+def test_the_body_is_passed_over_and_the_connection_kept(runner: asyncio.Runner) -> None:
     """However the requests are cut into pieces."""
     request, other = HEAD + b"\r\nbody", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -136,14 +136,14 @@ def test_the_body_is_passed_over_and_the_connection_kept() -> None:
         assert (await asked((reader, writer))).startswith(b"HTTP/1.1 200")
         writer.close()
 
-    with_server(guarded_protocol(Limits(), turn_away), use)
+    with_server(runner, guarded_protocol(Limits(), turn_away), use)
 
 
-def test_a_body_that_does_not_come_has_its_time() -> None:
+def test_a_body_that_does_not_come_has_its_time(runner: asyncio.Runner) -> None:
     async def use(connect: Connect) -> None:
         reader, writer = await connect()
         writer.write(HEAD + b"\r\nb")
         assert await reader.read() == b"no"
         writer.close()
 
-    with_server(guarded_protocol(Limits(headers_s=0.2), lambda _: (b"no", 1000)), use)
+    with_server(runner, guarded_protocol(Limits(headers_s=0.2), lambda _: (b"no", 1000)), use)

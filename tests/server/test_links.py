@@ -29,6 +29,7 @@ from tellapart.server.limits import Limits
 from tellapart.server.links import REFUSED, Links
 from tellapart.server.metrics import Metrics
 from tellapart.server.models import Models
+from tellapart.server.predicting import Predictor
 from tellapart.server.services import Service
 
 from ..downloads.conftest import Request
@@ -83,7 +84,9 @@ def fetching(run_folder: Path, *addresses: list[str], limits: Limits = LIMITS, k
     guard = Guard(is_allowed=lambda address: address == ip_address("127.0.0.2"), resolve=names(*addresses or (["127.0.0.2"],)))
     metrics = Metrics()
     service = Service(Models({"shapes": run_folder}, metrics), metrics, limits, links=kind(limits, guard=guard))
-    app = AroundAll(make_app(service), service, root_path="")
+    routes = make_app(keyed=False, fetches=True)
+    routes.state.service = service
+    app = AroundAll(Predictor(routes, service), service, root_path="")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         running = uvicorn.Server(uvicorn.Config(app, lifespan="off", ws="none", log_config=None))
         thread = threading.Thread(target=lambda: asyncio.run(running._serve([listener])))

@@ -9,7 +9,8 @@ from contextlib import closing
 
 import pytest
 
-from tellapart.server.running import event_loop, listening
+from tellapart.server.running import event_loop
+from tellapart.server.starting import listening
 
 
 def test_the_event_loop_is_uvloop_s_where_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,7 +77,7 @@ def test_a_wrong_file_of_keys_is_2(tellapart, run_folder: Path, tmp_path: Path, 
 
 
 def test_without_its_extra_it_names_it(tellapart, run_folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "fastapi.py").write_text("raise ImportError\n")
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['fastapi'] = None\n")  # as if it were not installed
     path = os.pathsep.join([str(tmp_path), *sys.path])
     done = tellapart("serve", run_folder, env={"PYTHONPATH": path})
     assert done.returncode == 1

@@ -47,7 +47,7 @@ def serve(
     """A web page and an API that say what is on pictures, until Ctrl-C. Logs are JSON lines on stderr."""
     from tellapart.errors import CallError
     from tellapart.server.limits import MIB, Limits
-    from tellapart.server.running import serve as run
+    from tellapart.server.starting import serve as run
 
     if max_pictures > queue:
         raise CallError(f"--max-pictures {max_pictures} is more than --queue {queue}: such a request could never be answered")

@@ -87,6 +87,14 @@ def load_runtime(model: Path | bytes, *, library: str | None = None) -> Runtime:
         raise BundleError(f"{chosen} cannot load the network: {str(error).splitlines()[0]}") from error
 
 
+def import_library(name: str) -> None:
+    """Import what `load_runtime` would, ahead of it. Raises ImportError."""
+    if name == "openvino":
+        import_openvino()
+    else:
+        import_module(name)
+
+
 def load_embedder(model: Path) -> tuple[Runtime, str]:
     """The graph in `embedding_library()`, and a remark where the GPU that it is for cannot be used and another does the work.
 

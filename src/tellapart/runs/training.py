@@ -20,7 +20,7 @@ from tellapart.evaluation.answers import Answers, read_answers, write_answers
 from tellapart.evaluation.continuity import Continuity, compare_classes
 from tellapart.files import write_atomically, write_json
 from tellapart.inference.classifiers import BUNDLE, RUN_FILE
-from tellapart.inference.runtimes import embedding_library, import_openvino, runtime_library
+from tellapart.inference.runtimes import embedding_library, import_library, runtime_library
 from tellapart.launch import refuse_several
 from tellapart.progress import Progress, silent
 from tellapart.runs import networks
@@ -237,16 +237,15 @@ def _continuity(choices: Choices, after: Answers) -> Continuity | None:
 
 def _import_ahead(recipe: Recipe) -> None:
     """Import what a training needs only later, while the files are read and hashed: half a second of a warm run."""
-    later = [embedding_library(), runtime_library(), "tellapart.training.bundles", "tellapart.evaluation.html"]
+    modules = ["tellapart.training.bundles", "tellapart.evaluation.html"]
     if recipe.trains_network:
-        later += ["torch._dynamo"]  # the first optimizer imports it: 6 s on top of the 5 s of torch itself
-    threading.Thread(target=_import_quietly, args=(later,), daemon=True).start()
+        modules += ["torch._dynamo"]  # the first optimizer imports it: 6 s on top of the 5 s of torch itself
+    threading.Thread(target=_import_quietly, args=(modules,), daemon=True).start()
 
 
-def _import_quietly(names: Sequence[str]) -> None:
+def _import_quietly(modules: Sequence[str]) -> None:
     with suppress(ImportError):  # whoever needs it then says so
-        for name in names:
-            if name == "openvino":
-                import_openvino()
-            else:
-                import_module(name)
+        for library in (embedding_library(), runtime_library()):
+            import_library(library)
+        for module in modules:
+            import_module(module)

@@ -11,12 +11,11 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp
 
 from tellapart import __version__, pages
 from tellapart.server.guarding import refused
 from tellapart.server.limits import Refusal
-from tellapart.server.predicting import ALLOW, Predictor
+from tellapart.server.predicting import ALLOW
 from tellapart.server.schemas import EXAMPLE, Answers, Model, ModelList, Options, Problem, State, request_body
 from tellapart.server.services import Service
 
@@ -41,8 +40,11 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 KEY_SCHEMES = (HTTPBearer(auto_error=False), APIKeyHeader(name="X-API-Key", auto_error=False))
 
 
-def make_app(service: Service) -> ASGIApp:
-    """The routes around a service. May raise Refusal, see `Predictor`."""
+def make_app(*, keyed: bool, fetches: bool) -> FastAPI:
+    """The routes, for whom a `Service` is to be in `app.state.service` when they are asked.
+
+    The document says whether keys are asked for, and whether links are fetched.
+    """
     app = FastAPI(
         title="Tellapart",
         version=__version__,
@@ -50,20 +52,19 @@ def make_app(service: Service) -> ASGIApp:
         docs_url=None,  # FastAPI's own pages load scripts from elsewhere
         redoc_url=None,
     )
-    app.state.service = service
     app.add_exception_handler(HTTPException, _http)
     described = {status: {"model": Problem} | more for status, more in REFUSALS.items()}
     example: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {"example": EXAMPLE}}}}
-    asked = {"requestBody": request_body(links=service.links is not None)}
-    keyed: Any = {"dependencies": [Depends(scheme) for scheme in KEY_SCHEMES] if service.keys else []}
-    app.post("/v1/predict", response_model=Answers, responses=described | example, openapi_extra=asked, **keyed)(predict)
-    app.get("/v1/models", response_model=ModelList, responses={code: described[code] for code in (401, 403)}, **keyed)(models)
+    asked = {"requestBody": request_body(links=fetches)}
+    secured: Any = {"dependencies": [Depends(scheme) for scheme in KEY_SCHEMES] if keyed else []}
+    app.post("/v1/predict", response_model=Answers, responses=described | example, openapi_extra=asked, **secured)(predict)
+    app.get("/v1/models", response_model=ModelList, responses={code: described[code] for code in (401, 403)}, **secured)(models)
     app.get("/health", response_model=State)(health)
     app.get("/ready", response_model=State, responses={503: {"model": State, "description": "Draining."}})(ready)
-    app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}}, **keyed)(metrics)
+    app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}}, **secured)(metrics)
     for name in PAGE_TYPES:
         app.get("/" if name == "index.html" else f"/{name}", include_in_schema=False)(_page_route(name))
-    return Predictor(app, service)
+    return app
 
 
 async def predict(options: Annotated[Options, Query()]) -> Response:
