@@ -113,7 +113,7 @@ def test_a_frozen_backbone_refuses_and_names_the_remedy(source: Path, recipe: Re
 
 
 def test_a_preview_shows_three_channels(source: Path, tmp_path: Path) -> None:
-    assert write_preview(source, COMPACT, Choices(), tmp_path / "preview.png").stat().st_size
+    assert write_preview(source, COMPACT, Choices(), tmp_path / "preview.png").page.stat().st_size
 
 
 @pytest.mark.slow

@@ -26,14 +26,15 @@ def test_backbones_are_compared_on_the_training_pictures(clean_sample: Sample) -
 def test_a_preview_holds_pictures_and_their_views(clean_sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
-    path = write_preview(clean_sample.root, SMALL, Choices(), None)
+    first = write_preview(clean_sample.root, SMALL, Choices(), None)
+    path = first.page
     assert path == Path("runs") / f"preview-{clean_sample.root.resolve().stem}.png"
     with Image.open(path) as image:
         assert image.width > image.height > 6 * 90
     again = write_preview(clean_sample.root, SMALL, Choices(), None)
-    assert again == path
+    assert again == first
     other = write_preview(clean_sample.root, Recipe(size=96, augment="none"), Choices(), tmp_path / "plain.png")
-    assert other.read_bytes() != path.read_bytes()
+    assert other.page.read_bytes() != path.read_bytes()
     with pytest.raises(CallError, match="is there already; nothing is overwritten"):
         write_preview(clean_sample.root, SMALL, Choices(), tmp_path / "plain.png")
     with pytest.raises(CallError, match=r"must end in \.png"):

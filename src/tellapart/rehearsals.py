@@ -16,7 +16,7 @@ from tellapart.progress import Progress, silent
 from tellapart.runs.beginnings import begin
 from tellapart.runs.choices import Choices
 from tellapart.runs.clock import Clock
-from tellapart.runs.networks import lesson_of, refuse_missing_torch, summary_of
+from tellapart.runs.networks import lesson_of, policy_after, refuse_missing_torch, summary_of
 from tellapart.shootouts import Shootout, shootout
 from tellapart.training import Recipe
 from tellapart.training.charts import svg
@@ -34,21 +34,41 @@ def compare_backbones(source: Any, recipe: Recipe, choices: Choices, *, progress
     return shootout(_split(source, recipe, choices, progress), recipe, archs, progress=progress)
 
 
-def write_preview(source: Any, recipe: Recipe, choices: Choices, out: Path | None, *, progress: Progress = silent) -> Path:
-    """Write a few training pictures as they are and as the recipe's augmentation varies them, a row each, as a PNG; where it is.
+@dataclass(frozen=True)
+class Preview:
+    """Varied pictures as a PNG, and what was left out or added after a look at the pictures, a sentence each."""
 
-    By default that is runs/preview-<data>.png, written anew each time. What a training would leave out because it changes a
-    label is still shown. Raises CallError for another suffix or a file that is there, and MissingExtraError without PyTorch.
+    page: Path
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {"page": str(self.page), "notes": list(self.notes)}
+
+    def text(self) -> str:
+        """What a terminal shows."""
+        return "\n".join([str(self.page), *(f"note: {note}" for note in self.notes)])
+
+
+def write_preview(source: Any, recipe: Recipe, choices: Choices, out: Path | None, *, progress: Progress = silent) -> Preview:
+    """Write a few training pictures as they are and as `train` would vary them, a row each.
+
+    What changes a label is left out as it would be there, for which a head is fitted first. The PNG is by default
+    runs/preview-<data>.png, written anew each time. A recipe that trains the head alone is taken as if it trained the network.
+    Raises CallError for another suffix, a file that is there and a recipe of no epochs, and MissingExtraError without PyTorch.
     """
-    out = _place_of(source, out, "preview", (".png",))
+    recipe, out = _of_network(recipe), _place_of(source, out, "preview", (".png",))
     refuse_missing_torch("a preview of varied pictures")
     from tellapart.training.augment.augmenters import augmenter  # imports torch
     from tellapart.training.augment.preview import preview, write_preview
 
-    training = _split(source, recipe, choices, progress).in_split("train")
-    fit = Fit(recipe.side_px, recipe.fit, n_channels=n_channels_of(training.paths))
-    write_preview(preview(list(training.paths), fit, augmenter(recipe), seed=recipe.seed), out)
-    return out
+    beginning = begin(choices.read(source, progress), recipe, choices, Clock(), progress)
+    paths = list(beginning.whole.in_split("train").paths)
+    checked = policy_after(beginning.fitted, recipe) if beginning.fitted else None
+    fit = Fit(recipe.side_px, recipe.fit, n_channels=n_channels_of(paths))
+    varied = augmenter(recipe, policy=checked.policy if checked else None)
+    write_preview(preview(paths, fit, varied, seed=recipe.seed), out)
+    return Preview(out, checked.notes if checked else ())
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,8 @@ def train(
         refuse_several(name)
     with bars() as progress:
         if preview:
-            print(rehearsals.write_preview(data, recipe, choices, out, progress=progress))
+            shown = rehearsals.write_preview(data, recipe, choices, out, progress=progress)
+            print(json.dumps(shown.to_json()) if as_json else shown.text())
             return
         if find_lr:
             rate = rehearsals.find_rate(data, recipe, choices, out, progress=progress)

@@ -84,7 +84,7 @@ def train_network(
 
     if beginning.fitted is None:
         return _told(train_network(training, held, recipe, deadline=until, **more))
-    fitted, checked = beginning.fitted, _checked(beginning.fitted, recipe)
+    fitted, checked = beginning.fitted, policy_after(beginning.fitted, recipe)
     tuned = train_network(training, held, recipe, deadline=until, policy=checked.policy, **more)
     notes, trained = (*checked.notes, *tuned.notes), tuned.fitted
     if _scores(trained, held) <= _scores(fitted, held):
@@ -101,8 +101,18 @@ def lesson_of(beginning: Beginning, recipe: Recipe, *, progress: Progress) -> Le
         return prepare_tail(beginning.fitted, training, held, recipe, progress=progress).work.lesson
     from tellapart.training.scratch import prepare
 
-    policy = _checked(beginning.fitted, recipe).policy if beginning.fitted else None
+    policy = policy_after(beginning.fitted, recipe).policy if beginning.fitted else None
     return prepare(training, held, recipe, policy=policy, progress=progress).lesson
+
+
+def policy_after(head: Fitted, recipe: Recipe) -> Checked:
+    """How pictures are varied where the recipe's network is trained after its `head`, which judges what may be."""
+    from tellapart.training.augment.checked import check_policy  # imports torch
+    from tellapart.training.augment.policies import POLICIES
+    from tellapart.training.tails.turning import suited_policy
+
+    check = suited_policy if has_tail(recipe) else check_policy
+    return check(POLICIES[recipe.settled.augment], head)
 
 
 def summary_of(training: ImageTable, recipe: Recipe, *, progress: Progress) -> Summary:
@@ -151,13 +161,6 @@ def has_tail(recipe: Recipe) -> bool:
 
         return not torch.cuda.is_available()
     return recipe.tune == "tail"
-
-
-def _checked(fitted: Fitted, recipe: Recipe) -> Checked:
-    from tellapart.training.augment.checked import check_policy  # imports torch
-    from tellapart.training.augment.policies import POLICIES
-
-    return check_policy(POLICIES[recipe.settled.augment], fitted)
 
 
 def _without_judging(deadline: float | None, held: ImageTable) -> float | None:
