@@ -63,10 +63,11 @@ class _Guarded(HttpToolsProtocol):
             elif self.is_between and self._is_waiting() and (turned_away := self.shared.turn_away(data)):
                 answer, self.n_passed_over = turned_away
                 self._unset_keepalive_if_required()
-                self._watch()  # the body has as long as headers have
                 self.transport.write(answer)
                 if self.flow.write_paused:  # it asks and asks, and reads nothing
                     self.transport.abort()
+                elif self.n_passed_over > len(data):
+                    self._watch()  # the body has as long as headers have
             else:
                 self._read(data)
                 return

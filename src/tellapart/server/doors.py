@@ -16,10 +16,15 @@ from tellapart.server.logs import log
 from tellapart.server.services import Service
 
 HEAD_BYTES = 8192
-REQUEST_LINE = re.compile(rb"POST ([^ ?]+)(?:\?[^ ]*)? HTTP/1\.1")
+# Plain is no request of which a header goes over two lines, or a line ends without \r.
+HEAD = re.compile(rb"POST ([^ ?\r\n]+)(?:\?[^ \r\n]*)? HTTP/1\.1((?:\r\n[^ \t\r\n][^\r\n]*)*)")
+# Headers that matter here, and what is like one of them: their names and values.
+FIELDS = re.compile(
+    rb"\r\n([ \t\v\f]*(?:transfer-encoding|expect|upgrade|content-length|x-request-id|connection)[^:\r\n]*):?([^\r\n]*)",
+    re.IGNORECASE,
+)
 LENGTH = re.compile(rb"[ \t]*(\d{1,9})[ \t]*")  # the parser reads longer numbers
-# A request with one of these is no plain one; nor is one of which a header goes over two lines, or a line ends without \r.
-ODD_FIELDS = (b"transfer-encoding", b"expect", b"upgrade", b"content-length", b"x-request-id", b"connection")
+PLACE = "{}"  # of the request's id, in what is said
 LOG_EVERY_S = 1.0  # a flood of refusals must not become one of lines
 
 
@@ -33,7 +38,8 @@ class Door:
         self._n_refused = 0  # of which the log does not tell yet
         self._refusal = overloaded()
         fields = {"content-type": "application/json", "retry-after": str(self._refusal.retry_after_s), **SECURITY}
-        self._fields = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        self._head = "HTTP/1.1 429 Too Many Requests\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        self._body = refusal_body(self._refusal, PLACE).decode()
 
     def turn_away(self, data: bytes) -> tuple[bytes, int] | None:
         """What to answer at once to the request that `data` begins with, and how long that is with its body; None lets it in."""
@@ -49,11 +55,8 @@ class Door:
             return None
         self._count()
         request_id = request_id or secrets.token_hex(8)
-        body = refusal_body(self._refusal, request_id)
-        head = (
-            f"HTTP/1.1 429 Too Many Requests\r\n{self._fields}x-request-id: {request_id}\r\ncontent-length: {len(body)}\r\n\r\n"
-        )
-        return head.encode() + body, n_bytes
+        body = self._body.replace(PLACE, request_id)
+        return f"{self._head}x-request-id: {request_id}\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode(), n_bytes
 
     def _expect_one(self) -> None:
         if not self._n_coming:
@@ -82,20 +85,15 @@ def plain_request(data: bytes) -> tuple[bytes, int, str] | None:
     Two programs that read a request differently can be led to take a part of it for another, so nothing unusual is read here.
     """
     end = data.find(b"\r\n\r\n", 0, HEAD_BYTES)
-    lines = data[: max(end, 0)].split(b"\r\n")
-    request = REQUEST_LINE.fullmatch(lines[0])
-    if request is None or any(b"\n" in line or b"\r" in line or line[:1] in b" \t" for line in lines):
+    head = HEAD.fullmatch(data, 0, max(end, 0))
+    if head is None:
         return None
-    odd: dict[bytes, bytes] = {}
-    for line in lines[1:]:
-        name, _, value = line.partition(b":")
-        if name.strip().lower().startswith(ODD_FIELDS):
-            if name.lower() in odd:
-                return None
-            odd[name.lower()] = value
-    length = LENGTH.fullmatch(odd.pop(b"content-length", b""))
-    given_id = odd.pop(b"x-request-id", b"").strip().decode("latin-1")
-    keeps = odd.pop(b"connection", b"keep-alive").strip().lower() == b"keep-alive"
-    if odd or length is None or not keeps:
+    found = FIELDS.findall(head[2])
+    fields = {name.lower(): value for name, value in found}
+    is_once = len(fields) == len(found)
+    length = LENGTH.fullmatch(fields.pop(b"content-length", b""))
+    given_id = fields.pop(b"x-request-id", b"").strip().decode("latin-1")
+    keeps = fields.pop(b"connection", b"keep-alive").strip().lower() == b"keep-alive"
+    if fields or not is_once or length is None or not keeps:
         return None
-    return request[1], end + 4 + int(length[1]), given_id if REQUEST_ID.fullmatch(given_id) else ""
+    return head[1], end + 4 + int(length[1]), given_id if REQUEST_ID.fullmatch(given_id) else ""
