@@ -18,10 +18,11 @@ import random
 import statistics
 import time
 import urllib.parse
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -40,49 +41,52 @@ class Answer:
     body: bytes
 
 
+Told = Callable[["Answer | OSError"], None]  # who is told what came back, or what broke
+
+
 class Connection(asyncio.Protocol):
     """One connection: a request at a time. Reads just as much HTTP as answers with a Content-Length need."""
 
     def __init__(self) -> None:
         self.is_open = True
         self._received = b""
-        self._ends_at = 0  # of the answer, once its head is read
-        self._head = b""
-        self._answer: asyncio.Future[Answer] | None = None
+        self._told: Told | None = None  # None while nothing is asked
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
 
-    def ask(self, request: bytes) -> asyncio.Future[Answer]:
-        self._answer = asyncio.get_running_loop().create_future()
+    def ask(self, request: bytes, told: Told) -> None:
         if self._transport.is_closing():
-            self._answer.set_exception(ConnectionResetError("closed before a request was sent"))
+            told(ConnectionResetError("closed before a request was sent"))
         else:
+            self._told = told
             self._transport.write(request)
-        return self._answer
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        if not self._ends_at:
-            end = self._received.find(b"\r\n\r\n")
-            if end < 0:
-                return
-            self._head = self._received[:end].lower()
-            length = self._head.partition(b"content-length:")[2].partition(b"\r")[0]
-            self._ends_at = end + 4 + int(length or 0)
-        if len(self._received) >= self._ends_at and self._answer and not self._answer.done():
-            self.is_open = b"connection: close" not in self._head
-            self._answer.set_result(Answer(int(self._head[9:12]), self._received[len(self._head) + 4 :]))
-            self._received, self._ends_at = b"", 0
+        end = self._received.find(b"\r\n\r\n")
+        if end < 0 or self._told is None:
+            return
+        head = self._received[:end].lower()
+        length = int(head.partition(b"content-length:")[2].partition(b"\r")[0] or 0)
+        if len(self._received) >= end + 4 + length:
+            self.is_open = b"connection: close" not in head
+            answer = Answer(int(head[9:12]), self._received[end + 4 :])
+            self._received = b""
+            self._tell(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_open = False
-        if self._answer and not self._answer.done():
-            self._answer.set_exception(exc or ConnectionResetError("closed without an answer"))
+        self._tell(exc if isinstance(exc, OSError) else ConnectionResetError("closed without an answer"))
 
     def close(self) -> None:
         self.is_open = False
         self._transport.abort()
+
+    def _tell(self, answer: Answer | OSError) -> None:
+        told, self._told = self._told, None
+        if told is not None:
+            told(answer)
 
 
 @dataclass
@@ -95,8 +99,12 @@ class Tally:
     statuses: Counter[int] = field(default_factory=Counter)
     broken: Counter[str] = field(default_factory=Counter)
 
-    def add(self, answer: Answer, since: float) -> None:
+    def add(self, since: float, answer: Answer | OSError) -> None:
+        """Note what became of a request that was meant to be sent at this moment."""
         now = time.perf_counter()
+        if isinstance(answer, OSError):
+            self.broken[type(answer).__name__] += 1
+            return
         self.statuses[answer.status] += 1
         if answer.status == 200:
             self.ms.append(1000 * (now - since))
@@ -128,8 +136,11 @@ class Target:
     def __init__(self, url: str) -> None:
         parts = urllib.parse.urlsplit(url)
         self.host, self.port, self.path = parts.hostname, parts.port, f"{parts.path or '/'}?{parts.query}".rstrip("?")
+        self.n_asked = 0  # requests that are not answered yet
+        self._n_made = 0  # connections
         self._idle: list[tuple[Connection, float]] = []  # and since when
-        self._room = asyncio.Semaphore(MAX_OPEN)
+        self._waiting = deque[tuple[bytes, Told]]()  # for a connection
+        self._tasks = set[asyncio.Task[None]]()
 
     def request(self, content_type: str, body: bytes) -> bytes:
         facts = {"Host": self.host, "Content-Type": content_type, "Content-Length": len(body)}
@@ -138,28 +149,68 @@ class Target:
 
     async def ask(self, request: bytes, *, keeps: bool = True) -> Answer:
         """The answer. Raises ConnectionRefusedError where no connection can be made, OSError where one breaks."""
-        async with self._room:
-            connection = await self._connection()
-            try:
-                return await connection.ask(request)
-            finally:
-                if connection.is_open and keeps:
-                    self._idle.append((connection, time.perf_counter()))
-                else:
-                    connection.close()
+        answered: asyncio.Future[Answer | OSError] = asyncio.get_running_loop().create_future()
+        self.send(request, answered.set_result, keeps=keeps)
+        answer = await answered
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
 
-    async def _connection(self) -> Connection:
+    def send(self, request: bytes, told: Told, *, keeps: bool = True) -> None:
+        """Ask, for `told` to be told. No coroutine where a connection is free: it would cost as much as the sending."""
+        self.n_asked += 1
+        connection = self._free()
+        if connection is not None:
+            connection.ask(request, partial(self._answered, connection, told, keeps))
+        elif self._n_made < MAX_OPEN:
+            self._n_made += 1
+            task = asyncio.create_task(self._connect(request, told, keeps))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        else:
+            self._waiting.append((request, told))
+
+    def _answered(self, connection: Connection, told: Told, keeps: bool, answer: Answer | OSError) -> None:
+        self.n_asked -= 1
+        if connection.is_open and keeps:
+            self._idle.append((connection, time.perf_counter()))
+        else:
+            self._drop(connection)
+        told(answer)
+        self._send_next()
+
+    def _send_next(self) -> None:
+        """There is room for another that waits."""
+        if self._waiting:
+            self.n_asked -= 1
+            self.send(*self._waiting.popleft())
+
+    def _free(self) -> Connection | None:
         while self._idle:
             connection, since = self._idle.pop()
             if connection.is_open and time.perf_counter() - since < KEPT_S:
                 return connection
-            connection.close()
-        _, connection = await asyncio.get_running_loop().create_connection(Connection, self.host, self.port)
-        return connection
+            self._drop(connection)
+        return None
+
+    async def _connect(self, request: bytes, told: Told, keeps: bool) -> None:
+        try:
+            _, connection = await asyncio.get_running_loop().create_connection(Connection, self.host, self.port)
+        except OSError as error:
+            self.n_asked -= 1
+            self._n_made -= 1
+            told(error)
+            self._send_next()
+        else:
+            connection.ask(request, partial(self._answered, connection, told, keeps))
+
+    def _drop(self, connection: Connection) -> None:
+        self._n_made -= 1
+        connection.close()
 
     def close(self) -> None:
         for connection, _ in self._idle:
-            connection.close()
+            self._drop(connection)
 
 
 async def closed(target: Target, requests: Sequence[bytes], *, n_clients: int, warm_up_s: float, seconds: float) -> Tally:
@@ -169,10 +220,9 @@ async def closed(target: Target, requests: Sequence[bytes], *, n_clients: int, w
 
     async def client() -> None:
         while (since := time.perf_counter()) < start + seconds:
-            own = Tally()
-            await _tallied(target, next(turn), since, own)
+            answer = await _answer(target, next(turn))
             if start <= time.perf_counter() < start + seconds:
-                tally.merge(own)
+                tally.add(since, answer)
 
     await asyncio.gather(*(client() for _ in range(n_clients)))
     return tally
@@ -180,16 +230,14 @@ async def closed(target: Target, requests: Sequence[bytes], *, n_clients: int, w
 
 async def open_loop(target: Target, requests: Sequence[bytes], *, rate: float, seconds: float, seed: int = 0) -> Tally:
     """Ask at the moments of a Poisson process, whether others are answered or not."""
-    tally, turn, tasks = Tally(), cycle(requests), set[asyncio.Task[None]]()
+    tally, turn = Tally(), cycle(requests)
     async for moment in _moments(rate, seconds, seed):
-        task = asyncio.create_task(_tallied(target, next(turn), moment, tally))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-    if tasks:
-        _, late = await asyncio.wait(tasks, timeout=LATE_S)
-        for task in late:
-            task.cancel()
-            tally.broken["late"] += 1
+        target.send(next(turn), partial(tally.add, moment))
+    end = time.perf_counter() + LATE_S
+    while target.n_asked and time.perf_counter() < end:
+        await asyncio.sleep(0.01)
+    if target.n_asked:
+        tally.broken["late"] += target.n_asked
     return tally
 
 
@@ -208,16 +256,16 @@ async def alone(target: Target, requests: Sequence[bytes], *, seconds: float) ->
     for request in cycle(requests):
         if (now := time.perf_counter()) > end:
             return tally
-        await _tallied(target, request, now, tally)
+        tally.add(now, await _answer(target, request))
         await asyncio.sleep(PAUSE_S)
     return tally
 
 
-async def _tallied(target: Target, request: bytes, since: float, tally: Tally) -> None:
+async def _answer(target: Target, request: bytes) -> Answer | OSError:
     try:
-        tally.add(await target.ask(request), since)
+        return await target.ask(request)
     except OSError as error:
-        tally.broken[type(error).__name__] += 1
+        return error
 
 
 def quantiles(values: Sequence[float]) -> dict[str, float]:

@@ -140,7 +140,7 @@ async def _clients(running: Running, requests: Sequence[bytes]) -> AsyncIterator
         while not stopped.is_set():
             since = time.perf_counter()
             try:
-                tally.add(await target.ask(next(turn), keeps=keeps), since)
+                tally.add(since, await target.ask(next(turn), keeps=keeps))
             except ConnectionRefusedError:
                 break
             except OSError as error:
