@@ -139,7 +139,7 @@ class Target:
         self.n_asked = 0  # requests that are not answered yet
         self._n_made = 0  # connections
         self._idle: list[tuple[Connection, float]] = []  # and since when
-        self._waiting = deque[tuple[bytes, Told]]()  # for a connection
+        self._waiting = deque[tuple[bytes, Told, bool]]()  # for a connection
         self._tasks = set[asyncio.Task[None]]()
 
     def request(self, content_type: str, body: bytes) -> bytes:
@@ -168,7 +168,7 @@ class Target:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         else:
-            self._waiting.append((request, told))
+            self._waiting.append((request, told, keeps))
 
     def _answered(self, connection: Connection, told: Told, keeps: bool, answer: Answer | OSError) -> None:
         self.n_asked -= 1
@@ -183,7 +183,8 @@ class Target:
         """There is room for another that waits."""
         if self._waiting:
             self.n_asked -= 1
-            self.send(*self._waiting.popleft())
+            request, told, keeps = self._waiting.popleft()
+            self.send(request, told, keeps=keeps)
 
     def _free(self) -> Connection | None:
         while self._idle:

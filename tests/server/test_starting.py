@@ -22,6 +22,13 @@ def test_an_absent_run_is_2(tellapart, tmp_path: Path) -> None:
     assert done.stdout == ""
 
 
+def test_an_unknown_runtime_is_2(tellapart, run_folder: Path) -> None:
+    done = tellapart("serve", run_folder, "--port", "0", env={"TELLAPART_RUNTIME": "nonsense"})
+    assert done.returncode == 2
+    assert "nonsense" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_damaged_bundle_is_1(tellapart, bundle: Path) -> None:
     (bundle / "model.onnx").write_bytes(b"nothing")
     done = tellapart("serve", bundle, "--port", "0")

@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -44,7 +44,8 @@ def serve(
     _raise_file_limit()
     prefix = _prefix(root_path)
     with listening(host, port) as listener:
-        import_library(runtime_library())  # while two threads import, either waits for the other all the time
+        with suppress(ImportError):  # who loads a model says what is wrong
+            import_library(runtime_library())  # while two threads import, either waits for the other all the time
         with ThreadPoolExecutor(1) as other:
             loading = other.submit(Models, places, metrics := Metrics())
             from tellapart.server.app import make_app  # FastAPI takes as long to import as a model to load
