@@ -25,7 +25,7 @@ STOPS_WITHIN_S = 60.0
 class Running:
     """A server that answers; `ready_s` from before the start of its process until it said so."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str]  # the leader of its group
     port: int
     ready_s: float
     log: Path
@@ -36,8 +36,22 @@ class Running:
     def stop(self) -> int:
         """Tell it to end, and wait; its exit code."""
         if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGCONT)
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=STOPS_WITHIN_S)
+
+    def hold(self) -> None:
+        """Stop all its processes where they are: even an idle server may poll."""
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        """A server on hold goes on meanwhile."""
+        os.killpg(self.process.pid, signal.SIGCONT)
+        try:
+            yield
+        finally:
+            self.hold()
 
     def resident_mb(self, what: str = "VmRSS") -> float:
         """What the process holds, 10^6 bytes; "VmHWM": the most it has held since `forget_peak`. Linux only."""
@@ -60,7 +74,7 @@ def tellapart_serve(*words: str | Path) -> Iterator[Running]:
     command = [sys.executable, "-m", "tellapart", "serve", *map(str, words), "--port", "0", "--json"]
     with _log() as log, log.open("a") as file:
         start = time.perf_counter()
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=file, text=True) as process:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=file, text=True, start_new_session=True) as process:
             told = process.stdout.readline() if process.stdout else ""
             ready_s = time.perf_counter() - start
             if not told:
@@ -105,6 +119,7 @@ def _end_group(process: subprocess.Popen[str]) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
+            os.killpg(process.pid, signal.SIGCONT)
             process.wait(timeout=10)
         except (ProcessLookupError, subprocess.TimeoutExpired):
             pass

@@ -85,8 +85,8 @@ def _as_int8(classifier: Classifier, draft: Path, yardstick: Yardstick) -> list[
     model, libraries = network_of(classifier), [name for name in LIBRARIES if find_spec(name)]
     pixels = calibration_pixels(pictures.calibration, classifier.manifest.fit)
     lost: list[float] = []
-    for float_layers in FLOAT_LAYERS:
-        _write_bundle(classifier, draft, quantized(model, pixels, float_layers))
+    for n_float in FLOAT_LAYERS:
+        _write_bundle(classifier, draft, quantized(model, pixels, n_float))
         copies = [Classifier.load(draft, library=name) for name in libraries]
         rows = [yardstick.row_of(copy, "model.onnx, int8", [draft / "model.onnx"]) for copy in copies]
         lost.append(max((yardstick.row.accuracy or 0) - (row.accuracy or 0) for row in rows))
