@@ -11,8 +11,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from tellapart.images.samples import Sample, draw_sample
 
@@ -122,3 +123,19 @@ def browser() -> Iterator[Any]:
         opened = driver.chromium.launch(executable_path=chromium, args=[*quiet, "--disable-dev-shm-usage"])
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="session")
+def shoes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 40 drawn shoes, left and right, of which one mirrored is the other."""
+    root, rng = tmp_path_factory.mktemp("shoes"), np.random.default_rng(0)
+    for number in range(40):
+        ground = rng.integers(100, 256, (3, 3, 3)).astype(np.uint8)  # other on each picture, else they were near copies
+        image = Image.fromarray(ground).resize((96, 96), Image.Resampling.NEAREST)
+        outline = np.array([(20, 25), (42, 25), (46, 48), (78, 58), (82, 70), (20, 70)]) + rng.integers(-8, 8, 2)
+        ImageDraw.Draw(image).polygon([tuple(place) for place in outline.tolist()], fill=tuple(rng.integers(0, 60, 3).tolist()))
+        label = ("left", "right")[number % 2]
+        (root / label).mkdir(exist_ok=True)
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if number % 2 else image
+        image.save(root / label / f"{number}.png")
+    return root

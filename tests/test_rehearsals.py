@@ -41,13 +41,21 @@ def test_a_preview_holds_pictures_and_their_views(clean_sample: Sample, tmp_path
         write_preview(clean_sample.root, SMALL, Choices(), tmp_path / "plain.jpg")
 
 
+def test_a_preview_says_what_is_left_out(shoes: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    found = write_preview(shoes, SMALL, Choices(), tmp_path / "shoes.png")
+    assert found.notes[0].startswith("mirroring is left out: it makes '")
+    assert found.text() == "\n".join([str(found.page), *(f"note: {note}" for note in found.notes)])
+    assert found.to_json() == {"page": str(found.page), "notes": list(found.notes)}
+
+
 @pytest.mark.slow
 def test_a_rate_is_found_for_the_network_that_would_be_trained(clean_sample: Sample, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     found = find_rate(clean_sample.root, FROM_SCRATCH, Choices(), tmp_path / "rates.html")
     assert found.page.read_text().count("<svg") == 1
     assert "A sweep of rates, nothing trained." in found.page.read_text()
-    assert found.default == "Where no rate is given, tutorial_cnn is trained at 0.015, without a sweep."
+    assert found.default == "Where no rate is given, tutorial_cnn is trained at 0.01, without a sweep."
     facts = found.to_json()
     assert facts["suggestion"] == facts["valley"] == found.sweep.valley
     assert len(facts["rates"]) == len(facts["losses"])

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
 
 from tellapart import read
 from tellapart.training import Recipe, embed_table, fit_classifier
@@ -14,19 +14,10 @@ from tellapart.training.trainer import Fitted
 
 
 @pytest.fixture(scope="module")
-def fitted(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
+def fitted(shoes: Path) -> Fitted:
     """A head that tells left shoes from right ones, and the features of their pictures."""
-    root, rng = tmp_path_factory.mktemp("shoes"), np.random.default_rng(0)
-    for number in range(40):
-        image = Image.new("RGB", (96, 96), tuple(rng.integers(180, 256, 3).tolist()))
-        outline = np.array([(20, 25), (42, 25), (46, 48), (78, 58), (82, 70), (20, 70)]) + rng.integers(-8, 8, 2)
-        ImageDraw.Draw(image).polygon([tuple(place) for place in outline.tolist()], fill=tuple(rng.integers(0, 140, 3).tolist()))
-        label = ("left", "right")[number % 2]
-        (root / label).mkdir(exist_ok=True)
-        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if number % 2 else image
-        image.save(root / label / f"{number}.png")
     recipe = Recipe(size=96)
-    embedded = embed_table(read(root), recipe)
+    embedded = embed_table(read(shoes), recipe)
     return fit_classifier(embedded.features.floats(embedded.table), embedded.table, embedded.backbone, recipe)
 
 
