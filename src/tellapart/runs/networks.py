@@ -102,7 +102,7 @@ def lesson_of(beginning: Beginning, recipe: Recipe, *, progress: Progress) -> Le
     from tellapart.training.scratch import prepare
 
     policy = policy_after(beginning.fitted, recipe).policy if beginning.fitted else None
-    return prepare(training, held, recipe, policy=policy, progress=progress).lesson
+    return prepare(training, held, recipe, policy=policy, progress=progress).work.lesson
 
 
 def policy_after(head: Fitted, recipe: Recipe) -> Checked:

@@ -83,7 +83,7 @@ class Recipe:
     budget_s: float | None = None  # seconds of the whole training; the best network on validation when they are over is kept
     tune: str = "auto"  # "tail": the last stages, on cached activations; "all"; "auto": the tail where there is one and no GPU
     unfreeze: str = "at_once"  # or "gradual": a group of layers more each epoch, from the head down
-    batch: int | None = None  # pictures a step; None: 32 for a tail, else 128
+    batch: int | None = None  # pictures a step; None: 32 for a tail, and on a CPU for timm's networks from 128 px on, else 128
     accumulate: int = 1  # steps whose gradients are added up before the weights move
     optimizer: str = "auto"  # "adamw"; "muon", which ours learn by where it is left open; "sgd" with Nesterov momentum,
     # "rmsprop" (the tutorials'), "lamb" for large batches (timm's)

@@ -19,11 +19,12 @@ from tellapart.progress import Progress, silent
 from tellapart.training.augment.augmenters import augmenter
 from tellapart.training.augment.policies import POLICIES, Policy
 from tellapart.training.head import Head, fit_head, fit_temperature, log_loss, share_right
-from tellapart.training.loop.devices import best_device, precision_context, to_device, uses_bfloat16
+from tellapart.training.loop.devices import best_device
 from tellapart.training.loop.lessons import Lesson
 from tellapart.training.loop.logs import Epoch, best_epoch, ignored
 from tellapart.training.loop.planning import Plan
 from tellapart.training.loop.teaching import teach
+from tellapart.training.networks.embedding import Embedder
 from tellapart.training.networks.exporting import Served, export_backbone
 from tellapart.training.networks.making import channels_of, fit_of, make_network, with_own_settings
 from tellapart.training.networks.pictures import PictureNetwork
@@ -39,7 +40,7 @@ MOST_EPOCHS = 200  # that a budget may be filled with
 CENTRED = 4_000  # training pictures, at most, that the classes' centres are the means of
 CALIBRATED = 50  # held-back pictures, at least, that a temperature is fitted to
 RESERVE_S = 4.0  # of the time, for the export; it took 2 s for EfficientNet-Lite0
-BATCH = 256  # of pictures that are only looked at
+N_TRIED = 512  # pictures that are looked at to tell how long all will take
 NOTE_NOTHING = "Nothing was learned, so that there is no network to keep. Give it more time (--budget), or a lower rate (--lr)."
 NOTE_FROZEN = "Training the whole network made it no better on the {}; the frozen head is kept."
 
@@ -65,19 +66,19 @@ def train_network(
     was no time to learn anything from scratch.
     """
     places: dict[str, Any] = {"folder": folder, "has_deadline": deadline is not None}
-    work = prepare(training, held, recipe, policy=policy, progress=progress, **places)
-    network, recipe, notes = work.network, work.lesson.recipe, list(work.notes)
-    start = _Start.of(network, work.held, recipe) if work.frozen else None
-    until = None if deadline is None else max(deadline - _closing_s(work), time.monotonic())
+    prepared = prepare(training, held, recipe, policy=policy, progress=progress, **places)
+    work, start, notes = prepared.work, prepared.start, list(prepared.notes)
+    until = None if deadline is None else max(deadline - _closing_s(work, prepared.embed), time.monotonic())
     more: dict[str, Any] = {"folder": folder, "told": told, "planned": planned, "progress": progress, "note": notes.append}
     taught = teach(work.lesson, deadline=until, **more)
     history = taught.history
     if not history and not start:
         raise TellapartError(" ".join([*notes, NOTE_NOTHING]))
     if start and not start.is_beaten_by(history):
-        network.load_state_dict(start.weights)
+        work.network.load_state_dict(start.weights)
         notes.append(NOTE_FROZEN.format(counted(len(work.held.table), "held-back picture")))
-    return Tuned(_fitted(work, replace(recipe, lr=taught.lr), folder), history, tuple(notes), taught.plan)
+    recipe = replace(work.lesson.recipe, lr=taught.lr)
+    return Tuned(_fitted(work, recipe, start.head if start else None, folder), history, tuple(notes), taught.plan)
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,16 @@ class Work:
     training: Decoded
     held: Decoded
     served: Served
-    frozen: Head | None = None  # that a pretrained network begins with
-    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What `train_network` begins with: `embed` has the features of the untrained network, `start` is a pretrained one's."""
+
+    work: Work
+    embed: Embedder
+    start: _Start | None
+    notes: tuple[str, ...]
 
 
 def prepare(
@@ -102,7 +111,7 @@ def prepare(
     folder: Path | None = None,
     has_deadline: bool = False,
     progress: Progress = silent,
-) -> Work:
+) -> Prepared:
     """All that `train_network` begins with, in each of several processes; raises as it does, but for what goes wrong later."""
     recipe, looks = with_own_settings(recipe), look(training.paths)
     known = held.of_classes(training.classes)
@@ -112,10 +121,11 @@ def prepare(
     order = Order(training, known, recipe, policy or POLICIES[recipe.augment], fit, folder, has_deadline=has_deadline)
     order.give()
     work = _ordered(order, progress)
-    frozen = _warm(work.network, work.training, recipe, progress) if work.network.pretrained else None
+    embed = Embedder.of(work.served, recipe, fit)
+    start = _Start.of(work, embed, progress) if work.network.pretrained else None
     n_lost = len(training) + len(known) - len(work.training.table) - len(work.held.table)
     side_note = (looks.side_note(fit),) if recipe.arch in OWN_NETWORKS and recipe.size is None else ()
-    return replace(work, frozen=frozen, notes=(*side_note, *_notes(n_lost=n_lost, n_strange=len(held) - len(known))))
+    return Prepared(work, embed, start, (*side_note, *_notes(n_lost=n_lost, n_strange=len(held) - len(known))))
 
 
 def help_training(order: Order) -> None:
@@ -161,18 +171,23 @@ def _notes(*, n_lost: int, n_strange: int) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Start:
-    """A network before it was trained, and how it did on the held-back pictures."""
+    """A pretrained network with the head that its frozen features have, and how it did on the held-back pictures."""
 
+    head: Head
     weights: dict[str, torch.Tensor]
     accuracy: float
     loss: float
 
     @classmethod
-    def of(cls, network: PictureNetwork, held: Decoded, recipe: Recipe) -> _Start:
-        logits = _logits(network, _features(Served(network, mirrored=False), held, recipe))
-        labels = held.labels.numpy()
+    def of(cls, work: Work, embed: Embedder, progress: Progress) -> _Start:
+        """Let the network begin with that head."""
+        network, head = work.network, _frozen_head(embed(work.training, progress), work.training, work.lesson.recipe)
+        with torch.no_grad():
+            network.head.weight.copy_(torch.from_numpy(head.weights.T))
+            network.head.bias.copy_(torch.from_numpy(head.bias))
+        logits, labels = _logits(network, embed(work.held)), work.held.labels.numpy()
         weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-        return cls(weights, share_right(logits, labels), log_loss(logits, labels))
+        return cls(head, weights, share_right(logits, labels), log_loss(logits, labels))
 
     def is_beaten_by(self, history: Sequence[Epoch]) -> bool:
         """Whether the best epoch did better: by accuracy, then by loss."""
@@ -180,71 +195,53 @@ class _Start:
         return best is not None and (best.valid_accuracy, -best.valid_loss) > (self.accuracy, -self.loss)
 
 
-def _warm(network: PictureNetwork, decoded: Decoded, recipe: Recipe, progress: Progress) -> Head:
-    """Let the network begin with the head that its frozen features have: the one that is returned."""
-    features = _features(Served(network, mirrored=False), decoded, recipe, progress)
+def _frozen_head(features: np.ndarray, decoded: Decoded, recipe: Recipe) -> Head:
+    """The head that suits the pictures' features (N, D)."""
     table = decoded.table
-    folds = fold_numbers(table, n_folds=recipe.folds, seed=recipe.seed)
-    head = fit_head(
+    return fit_head(
         features,
         decoded.labels.numpy(),
-        folds,
+        fold_numbers(table, n_folds=recipe.folds, seed=recipe.seed),
         n_classes=len(decoded.classes),
         blocks=(features.shape[1],),
         balance=recipe.balance,
         sample_weights=np.array(table.weights),
         seed=recipe.seed,
     )
-    with torch.no_grad():
-        network.head.weight.copy_(torch.from_numpy(head.weights.T))
-        network.head.bias.copy_(torch.from_numpy(head.bias))
-    return head
 
 
-def _closing_s(work: Work) -> float:
-    """The seconds that the work after the training will take, from what two batches take now."""
-    trial = work.training.sampled(2 * BATCH)
+def _closing_s(work: Work, embed: Embedder) -> float:
+    """The seconds that the work after the training will take, from what a few pictures take now."""
+    trial = work.training.sampled(N_TRIED)
+    embed(trial.sampled(1))  # what is compiled first is not counted a picture
     began = time.monotonic()
-    _features(work.served, trial, work.lesson.recipe)
+    embed(trial)
     n_later = min(CENTRED, len(work.training.pixels)) + len(work.held.pixels)
     return RESERVE_S + (time.monotonic() - began) * n_later / len(trial.pixels)
 
 
-def _fitted(work: Work, recipe: Recipe, folder: Path | None) -> Fitted:
+def _fitted(work: Work, recipe: Recipe, frozen: Head | None, folder: Path | None) -> Fitted:
     """What a bundle is written from: the network as a backbone, its last layer as a head with the temperature that suits it."""
     served, network, n_classes = work.served, work.network, len(work.training.classes)
-    logits, labels = _logits(network, _features(served, work.held, recipe)), work.held.labels.numpy()
+    words = "trained from scratch" if not network.pretrained else f"fine-tuned from {recipe.weights}"
+    backbone = export_backbone(served, work.training.fit, arch=recipe.arch, weights=words, folder=folder)
+    embed = Embedder.of(served, recipe, backbone.fit, graph=backbone.path)
+    logits, labels = _logits(network, embed(work.held)), work.held.labels.numpy()
     temperature = fit_temperature(logits, labels) if len(labels) >= CALIBRATED else 1.0
     weights, bias = (
         tensor.detach().cpu().numpy() / np.float32(temperature) for tensor in (network.head.weight.T, network.head.bias)
     )
     none_known = np.empty((0, n_classes), np.float32)  # what a trained network says of its own training pictures proves nothing
-    held_out = work.frozen.fold_probabilities if work.frozen else none_known
+    held_out = frozen.fold_probabilities if frozen else none_known
     head = Head(np.ascontiguousarray(weights), bias, 0.0, temperature, held_out, several=work.training.several)
     sample = work.training.sampled(CENTRED)
-    features = _features(served, sample, recipe)
+    features = embed(sample)
     centres, familiarity = class_centres(features, sample.labels.numpy(), n_classes=n_classes, width=features.shape[1])
     shown = sample.sampled(N_WITNESSES)
-    exact = _features(served, shown, replace(recipe, precision="float32"))  # what is exported is checked against no rounding
+    exact = Embedder(served, replace(recipe, precision="float32"), None)(shown)  # what is exported is checked against no rounding
     witnesses = dict(zip(shown.table.paths, head.probabilities(exact), strict=True))
-    words = "trained from scratch" if not network.pretrained else f"fine-tuned from {recipe.weights}"
-    backbone = export_backbone(served, work.training.fit, arch=recipe.arch, weights=words, folder=folder)
     below = float(np.quantile(familiarity, UNKNOWN_QUANTILE))
     return Fitted(head, work.training.table, backbone, recipe, centres, below, witnesses)
-
-
-def _features(served: Served, decoded: Decoded, recipe: Recipe, progress: Progress = silent) -> np.ndarray:
-    """(N, D) float32 of the pictures as they are, in the precision of the training."""
-    device = next(served.parameters()).device
-    context = precision_context(device, bfloat16=uses_bfloat16(recipe, device))
-    parts = []
-    served.eval()
-    for start in range(0, len(decoded.pixels), BATCH):
-        pictures = to_device(decoded.pixels[start : start + BATCH], device)
-        with torch.inference_mode(), context:
-            parts.append(served(pictures.expand(-1, decoded.fit.n_channels, -1, -1).permute(0, 2, 3, 1)).float().cpu().numpy())
-        progress("embedding", min(start + BATCH, len(decoded.pixels)), len(decoded.pixels))
-    return np.concatenate(parts)
 
 
 def _logits(network: PictureNetwork, features: np.ndarray) -> np.ndarray:

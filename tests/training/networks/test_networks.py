@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -167,8 +168,14 @@ def test_only_what_a_recipe_leaves_open_is_settled_by_the_network() -> None:
     values: dict[str, Any] = {"lr": 0.1, "augment": "default", "dropout": 0.2, "label_smoothing": 0.1, "optimizer": "sgd"}
     given = Recipe(arch="tutorial_cnn", precision="float32", **values)
     assert with_own_settings(given) == given, "what was given is kept, though other networks have it by default"
-    other = Recipe(arch="resnet18", augment="default", dropout=0.2, label_smoothing=0.1, optimizer="adamw")
-    assert with_own_settings(Recipe(arch="resnet18")) == with_own_settings(other) == other
+    other = Recipe(arch="resnet18", size=64, augment="default", dropout=0.2, label_smoothing=0.1, optimizer="adamw")
+    assert with_own_settings(Recipe(arch="resnet18", size=64)) == with_own_settings(other) == other
+
+
+def test_large_pictures_are_learned_from_in_batches_that_a_laptop_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    large, small = Recipe(arch="resnet18"), Recipe(arch="resnet18", size=64)
+    assert [with_own_settings(one).batch for one in (large, replace(large, batch=100), small)] == [32, 100, None]
 
 
 def test_ours_have_no_weights_to_begin_with() -> None:

@@ -39,11 +39,17 @@ def export_backbone(served: Served, fit: Fit, *, arch: str, weights: str, folder
 
     `weights` says in words where they come from. Raises BundleError where the graph cannot be written as ONNX.
     """
-    network = served.network.eval()
-    tensors = network.state_dict()
+    tensors = served.network.state_dict()
     digest = hashlib.sha256(b"".join(tensor.cpu().numpy().tobytes() for tensor in tensors.values())).hexdigest()
     place = folder or cache_dir() / "trained" / digest[:24]
-    device = next(network.parameters()).device
+    write_atomically(place / FILE, graph_of(served, fit, arch=arch))
+    return Backbone(arch, weights, digest, place / FILE, fit, (served.network.head.in_features,))
+
+
+def graph_of(served: Served, fit: Fit, *, arch: str) -> bytes:
+    """The network as it is now, an ONNX file's content. Raises BundleError where it cannot be written as one."""
+    served.eval()
+    device = next(served.parameters()).device
     pixels = torch.zeros(2, fit.side_px, fit.side_px, fit.n_channels, dtype=torch.uint8, device=device)
-    write_atomically(place / FILE, traced(served, pixels, name=arch).SerializeToString())
-    return Backbone(arch, weights, digest, place / FILE, fit, (network.head.in_features,))
+    content: bytes = traced(served, pixels, name=arch).SerializeToString()
+    return content
