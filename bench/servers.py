@@ -36,7 +36,7 @@ class Running:
     def stop(self) -> int:
         """Tell it to end, and wait; its exit code."""
         if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGCONT)
+            os.killpg(self.process.pid, signal.SIGCONT)  # it may be on hold
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=STOPS_WITHIN_S)
 
@@ -119,7 +119,7 @@ def _end_group(process: subprocess.Popen[str]) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
-            os.killpg(process.pid, signal.SIGCONT)
+            os.killpg(process.pid, signal.SIGCONT)  # it may be on hold
             process.wait(timeout=10)
         except (ProcessLookupError, subprocess.TimeoutExpired):
             pass

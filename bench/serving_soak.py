@@ -4,7 +4,7 @@
 
 RUN is a run of `tellapart train`, PICTURES a folder that holds JPEGs only. SOAK is one of:
 
-    overload    ten times what the server can answer, for N seconds (120): goodput, memory, seconds until it is as before
+    overload    ten times what the server can answer, for N seconds (120): memory, seconds until as before; goodput by turns
     dawdlers    N sockets (1,000) that send a byte a second, and a normal client beside them
     mutations   N damaged pictures, forms and JSON bodies (10,000): no 5xx, no death, none over 2 s, memory bounded
     bombs       N small files that ask for much (60): each refused in under 200 ms and with under 100 MB more

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -43,43 +44,56 @@ SWAP_WITHIN_S = 30.0
 
 
 def overload(run: Path, pictures: Path, n: int) -> dict[str, Any]:
-    """Ten times what can be answered, for n seconds: what it costs, and what remains of it. Then the goodput, by turns with the
-    capacity, as a machine's speed changes within minutes."""
+    """Ten times what can be answered, for n seconds: what it costs, and what remains of it. Then the goodput, see `_goodputs`."""
     with tellapart_serve(run) as running:
         ask = partial(generated, url=running.url(), pictures=pictures)
-        capacity = partial(ask, "closed", seconds=WINDOW_S, warm_up=1, clients=CLIENTS)
-        rate = TIMES * capacity()["ok_per_s"]
+        rate = TIMES * _capacity(ask)["ok_per_s"]
         idle_ms = ask("alone", seconds=3)["ms"]["p50"]
         start_mb = running.resident_mb()
         with _watched(running) as resident_mb:
             flood = ask("open", seconds=n, rate=rate)
         normal_s = flood["drained_s"] + _normal_again(running, picture_paths(pictures)[0].read_bytes(), idle_ms)
-        full, floods = [capacity()], []
-        for _ in range(TURNS):
-            floods.append(ask("open", seconds=WINDOW_S, rate=rate))
-            full.append(capacity())
-    goodputs = [statistics.mean(part["ok_each_second"][:WINDOW_S]) for part in floods]  # without those answered after the window
-    most = [part["ok_per_s"] for part in full]
-    goodput_fracs = [good / statistics.mean(pair) for good, pair in zip(goodputs, pairwise(most), strict=True)]
-    goodput_frac, more_mb = statistics.median(goodput_fracs), max(resident_mb) - start_mb
-    generator_cores = statistics.median(part["generator_cores"] for part in floods) - full[0]["generator_cores"]
-    left_frac = 1 - generator_cores / len(os.sched_getaffinity(0))
+        goodputs = _goodputs(ask, rate)
+    more_mb = max(resident_mb) - start_mb
     flood["ok_each_second"] = flood["ok_each_second"][:n]
+    is_as_asked = goodputs["goodput_frac"] >= GOODPUT_FRAC and more_mb < FLAT_MB and normal_s <= NORMAL_WITHIN_S
     return {
         "n": flood["n"],
-        "capacity_per_s": most,
-        "goodput_fracs": [round(frac, 3) for frac in goodput_fracs],
-        "goodput_frac": round(goodput_frac, 3),
-        "goodput_frac_of_what_the_generator_leaves": round(goodput_frac / left_frac, 3),  # to the server, of the cores
+        **goodputs,
         "flood": flood,
         "idle_ms": idle_ms,
         "normal_after_s": round(normal_s, 2),
         "resident_mb": {"before": round(start_mb), "most": round(max(resident_mb)), "last": round(resident_mb[-1])},
-        "passed": goodput_frac >= GOODPUT_FRAC
-        and more_mb < FLAT_MB
-        and normal_s <= NORMAL_WITHIN_S
-        and not any(part["broken"] for part in (flood, *floods)),
+        "passed": is_as_asked and not flood["broken"] and not goodputs["broken"],
     }
+
+
+def _goodputs(ask: Callable[..., dict[str, Any]], rate: float) -> dict[str, Any]:
+    """What is answered of a flood of that rate, as a part of what can be: windows by turns, as a machine's speed changes within
+    minutes. Answers that come after a window are not counted in it.
+    """
+    full, floods = [_capacity(ask)], []
+    for _ in range(TURNS):
+        floods.append(ask("open", seconds=WINDOW_S, rate=rate))
+        full.append(_capacity(ask))
+    most = [part["ok_per_s"] for part in full]
+    good = [statistics.mean(part["ok_each_second"][:WINDOW_S]) for part in floods]
+    fracs = [answered / statistics.mean(pair) for answered, pair in zip(good, pairwise(most), strict=True)]
+    generator_cores = statistics.median(part["generator_cores"] for part in floods) - full[0]["generator_cores"]
+    left_frac = 1 - generator_cores / len(os.sched_getaffinity(0))
+    return {
+        "capacity_per_s": most,
+        "goodput_fracs": [round(frac, 3) for frac in fracs],
+        "goodput_frac": round(statistics.median(fracs), 3),
+        "goodput_frac_of_what_the_generator_leaves": round(
+            statistics.median(fracs) / left_frac, 3
+        ),  # to the server, of the cores
+        "broken": dict(sum((Counter(part["broken"]) for part in floods), Counter())),
+    }
+
+
+def _capacity(ask: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    return ask("closed", seconds=WINDOW_S, warm_up=1, clients=CLIENTS)
 
 
 @contextmanager

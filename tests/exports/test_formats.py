@@ -188,3 +188,16 @@ def test_a_network_without_convolutions_stays_float() -> None:
     model = onnx.helper.make_model(onnx.helper.make_graph([node], "none", info[:1], info[1:]))
     with pytest.raises(CallError, match="int8 is for networks of convolutions, and this one has none"):
         quantized(model, [], FLOAT_LAYERS[0])
+    model.graph.node.add(op_type="Conv", input=["pixels", "weights"], output=["maps"])  # as a vision transformer begins
+    with pytest.raises(CallError, match="and this one has one alone"):
+        quantized(model, [], FLOAT_LAYERS[0])
+
+
+def test_the_first_convolutions_stay_float(run_folder: Path, pictures: list[str]) -> None:
+    classifier = Classifier.load(run_folder)
+    model, pixels = network_of(classifier), calibration_pixels(pictures[:4], classifier.manifest.fit)
+    for n_float in FLOAT_LAYERS:
+        nodes = onnx.load_from_string(quantized(model, pixels, n_float)).graph.node
+        made_by = {output: node.op_type for node in nodes for output in node.output}
+        in_integers = [made_by.get(node.input[1]) == "DequantizeLinear" for node in nodes if node.op_type == "Conv"]
+        assert in_integers == [False] * n_float + [True] * (len(in_integers) - n_float)

@@ -10,7 +10,7 @@ import pytest
 from onnx import numpy_helper
 
 from tellapart.inference import Classifier
-from tellapart.inference.partial_batches import PartialBatches, partial_batches
+from tellapart.inference.partial_batches import PartialBatches, partial_batches, stream_partial
 from tellapart.inference.runtimes import BATCH, LIBRARIES, OpenVino, load_runtime
 
 
@@ -36,6 +36,17 @@ def test_few_are_answered_as_in_a_full_batch(model: Path, library: str, singly: 
         for name, values in full.items():
             assert outputs[name].shape == (n, values.shape[1])
             assert np.abs(outputs[name] - values[:n]).max() <= 1e-6
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_stream_of_batches_of_any_size_keeps_its_order(model: Path, library: str) -> None:
+    runtime, pictures = load_runtime(model, library=library), drawn(3 * BATCH)
+    whole = np.concatenate([one["probabilities"] for one in runtime.stream(np.split(pictures, 3))])
+    sizes = [1, BATCH, 2, BATCH, 1]
+    parts = np.split(pictures[: sum(sizes)], np.cumsum(sizes)[:-1])
+    found = [one["probabilities"] for one in stream_partial(runtime, parts)]
+    assert [len(one) for one in found] == sizes
+    np.testing.assert_allclose(np.concatenate(found), whole[: sum(sizes)], atol=1e-6)
 
 
 def test_a_network_for_one_that_answers_otherwise_is_not_taken(model: Path) -> None:

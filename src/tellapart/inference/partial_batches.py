@@ -6,6 +6,7 @@ bf16). Alone it takes 5.5.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -51,9 +52,20 @@ class PartialBatches:
             return self._full.compute(batch)
         if self._one is not None:
             return _joined(map(self._one.compute, np.split(batch, len(batch))))
-        empty = np.zeros((BATCH - len(batch), *batch.shape[1:]), np.uint8)
-        outputs = self._full.compute(np.concatenate([batch, empty]))
-        return {name: values[: len(batch)] for name, values in outputs.items()}
+        return _first(self._full.compute(_filled(batch)), len(batch))
+
+
+def stream_partial(runtime: Runtime, batches: Iterable[np.ndarray]) -> Iterator[Outputs]:
+    """The outputs of batches of 1 to `BATCH` pictures, in order, several computed at a time; not full ones with empty places."""
+    sizes = deque[int]()
+
+    def filled() -> Iterator[np.ndarray]:
+        for batch in batches:
+            sizes.append(len(batch))
+            yield _filled(batch)
+
+    for outputs in runtime.stream(filled()):
+        yield _first(outputs, sizes.popleft())
 
 
 def partial_batches(runtime: Runtime, *, singly: bool = True) -> PartialBatches:
@@ -75,6 +87,17 @@ def _agree(runtime: Runtime, one: Runtime) -> bool:
     pictures = np.clip(smooth + noise, 0, 255).astype(np.uint8)
     together, alone = runtime.compute(pictures), _joined(map(one.compute, np.split(pictures, BATCH)))
     return all(np.allclose(alone[name], values, rtol=SAME, atol=SAME) for name, values in together.items())
+
+
+def _filled(batch: np.ndarray) -> np.ndarray:
+    """The batch with empty places up to `BATCH`."""
+    n_empty = BATCH - len(batch)
+    return np.concatenate([batch, np.zeros((n_empty, *batch.shape[1:]), np.uint8)]) if n_empty else batch
+
+
+def _first(outputs: Outputs, n: int) -> Outputs:
+    """The outputs without those of empty places."""
+    return {name: values[:n] for name, values in outputs.items()}
 
 
 def _joined(outputs: Iterable[Outputs]) -> Outputs:

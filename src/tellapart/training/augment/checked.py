@@ -10,6 +10,7 @@ import numpy as np
 
 from tellapart.errors import PictureError
 from tellapart.images import Fit
+from tellapart.inference.partial_batches import stream_partial
 from tellapart.inference.runtimes import BATCH, load_runtime
 from tellapart.inference.streaming import DECODE_THREADS
 from tellapart.training.augment.policies import Policy
@@ -55,10 +56,9 @@ def judge_of(fitted: Fitted) -> Judge:
     runtime = load_runtime(fitted.backbone.path)
 
     def judge(pictures: np.ndarray) -> np.ndarray:
-        whole = np.concatenate([pictures, np.zeros((-len(pictures) % BATCH, *pictures.shape[1:]), np.uint8)])
-        outputs = runtime.stream(whole[start : start + BATCH] for start in range(0, len(whole), BATCH))
-        features = [one["features"] for one in outputs] or [np.zeros((0, fitted.backbone.n_features), np.float32)]
-        return fitted.head.probabilities(np.concatenate(features)[: len(pictures)])
+        batches = (pictures[start : start + BATCH] for start in range(0, len(pictures), BATCH))
+        features = [one["features"] for one in stream_partial(runtime, batches)]
+        return fitted.head.probabilities(np.concatenate(features or [np.zeros((0, fitted.backbone.n_features), np.float32)]))
 
     return judge
 

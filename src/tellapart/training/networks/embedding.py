@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from tellapart.images import Fit
+from tellapart.inference.partial_batches import stream_partial
 from tellapart.inference.runtimes import BATCH as RUNTIME_BATCH
 from tellapart.inference.runtimes import Runtime, load_runtime
 from tellapart.progress import Progress, silent
@@ -48,10 +49,8 @@ class Embedder:
         return np.concatenate(parts)
 
     def _by_graph(self, decoded: Decoded, runtime: Runtime) -> Iterator[np.ndarray]:
-        n_left = len(decoded.pixels)
-        for outputs in runtime.stream(_full(batch.numpy()) for batch in _batches(decoded, RUNTIME_BATCH)):
-            yield outputs["features"][:n_left]
-            n_left -= RUNTIME_BATCH
+        for outputs in stream_partial(runtime, (batch.numpy() for batch in _batches(decoded, RUNTIME_BATCH))):
+            yield outputs["features"]
 
     def _by_torch(self, decoded: Decoded) -> Iterator[np.ndarray]:
         device = next(self.served.parameters()).device
@@ -66,8 +65,3 @@ def _batches(decoded: Decoded, size: int) -> Iterator[torch.Tensor]:
     """(n, side, side, C) uint8, n at most `size`."""
     for start in range(0, len(decoded.pixels), size):
         yield decoded.pixels[start : start + size].expand(-1, decoded.fit.n_channels, -1, -1).permute(0, 2, 3, 1)
-
-
-def _full(batch: np.ndarray) -> np.ndarray:
-    """The batch with empty places up to as many as runtimes take."""
-    return np.concatenate([batch, np.zeros((RUNTIME_BATCH - len(batch), *batch.shape[1:]), np.uint8)])

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tellapart.errors import BundleError
+from tellapart.inference.partial_batches import stream_partial
 from tellapart.inference.runtimes import BATCH, load_runtime
 from tellapart.training.backbones import LITE0_FILE, LITE0_PACKAGE, LITE0_SHA256
 from tellapart.training.checkpoints import read_checkpoint
@@ -41,9 +42,7 @@ class Stem:
         self._runtime = load_runtime(graph.SerializeToString())
 
     def __call__(self, pictures: Tensor) -> Tensor:
-        n = len(pictures)
         pixels = torch.stack(pictures.unbind(1), 3).numpy()  # a third of the time that permute and contiguous take
-        filled = np.concatenate([pixels, np.repeat(pixels[-1:], -n % BATCH, axis=0)])
-        batches = (filled[start : start + BATCH] for start in range(0, len(filled), BATCH))
-        outputs = [each["activations"].astype(np.float16) for each in self._runtime.stream(batches)]
-        return torch.from_numpy(np.concatenate(outputs)[:n])
+        batches = (pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH))
+        outputs = [each["activations"].astype(np.float16) for each in stream_partial(self._runtime, batches)]
+        return torch.from_numpy(np.concatenate(outputs))
