@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from answers import quantiles
 from hostile import Sent, bombs, mutated
-from load import quantiles
 from servers import Running, post, status, tellapart_serve
 from setting import picture_paths
 

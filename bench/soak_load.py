@@ -22,13 +22,15 @@ from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Any
 
-from load import Tally, Target
+from answers import Tally
+from load import Target
 from servers import Running, post, tellapart_serve
 from serving import generated
 from setting import picture_paths
 
 TIMES = 10  # of the capacity
 WINDOW_S = 10  # in which capacity and goodput are asked for
+WARM_UP_S = 1  # before each: connections are made
 TURNS = 8
 CLIENTS = 32
 LIVE_CLIENTS = 6  # while models are replaced and servers stopped; half of them connect anew for every request
@@ -44,7 +46,9 @@ SWAP_WITHIN_S = 30.0
 
 
 def overload(run: Path, pictures: Path, n: int) -> dict[str, Any]:
-    """Ten times what can be answered, for n seconds: what it costs, and what remains of it. Then the goodput, see `_goodputs`."""
+    """Ten times what can be answered, for n seconds: what it costs, and what remains of it. Then the goodput, see `_goodputs`;
+    `flood_frac` is that of those n seconds, beside all that was found of the capacity.
+    """
     with tellapart_serve(run) as running:
         ask = partial(generated, url=running.url(), pictures=pictures)
         rate = TIMES * _capacity(ask)["ok_per_s"]
@@ -56,6 +60,7 @@ def overload(run: Path, pictures: Path, n: int) -> dict[str, Any]:
         goodputs = _goodputs(ask, rate)
     more_mb = max(resident_mb) - start_mb
     flood["ok_each_second"] = flood["ok_each_second"][:n]
+    goodputs["flood_frac"] = round(statistics.mean(flood["ok_each_second"]) / statistics.mean(goodputs["capacity_per_s"]), 3)
     is_as_asked = goodputs["goodput_frac"] >= GOODPUT_FRAC and more_mb < FLAT_MB and normal_s <= NORMAL_WITHIN_S
     return {
         "n": flood["n"],
@@ -70,14 +75,14 @@ def overload(run: Path, pictures: Path, n: int) -> dict[str, Any]:
 
 def _goodputs(ask: Callable[..., dict[str, Any]], rate: float) -> dict[str, Any]:
     """What is answered of a flood of that rate, as a part of what can be: windows by turns, as a machine's speed changes within
-    minutes. Answers that come after a window are not counted in it.
+    minutes. Each begins after a warm-up; answers that come after a window are not counted in it.
     """
     full, floods = [_capacity(ask)], []
     for _ in range(TURNS):
-        floods.append(ask("open", seconds=WINDOW_S, rate=rate))
+        floods.append(ask("open", seconds=WARM_UP_S + WINDOW_S, rate=rate))
         full.append(_capacity(ask))
     most = [part["ok_per_s"] for part in full]
-    good = [statistics.mean(part["ok_each_second"][:WINDOW_S]) for part in floods]
+    good = [statistics.mean(part["ok_each_second"][WARM_UP_S:][:WINDOW_S]) for part in floods]
     fracs = [answered / statistics.mean(pair) for answered, pair in zip(good, pairwise(most), strict=True)]
     generator_cores = statistics.median(part["generator_cores"] for part in floods) - full[0]["generator_cores"]
     left_frac = 1 - generator_cores / len(os.sched_getaffinity(0))
@@ -85,15 +90,13 @@ def _goodputs(ask: Callable[..., dict[str, Any]], rate: float) -> dict[str, Any]
         "capacity_per_s": most,
         "goodput_fracs": [round(frac, 3) for frac in fracs],
         "goodput_frac": round(statistics.median(fracs), 3),
-        "goodput_frac_of_what_the_generator_leaves": round(
-            statistics.median(fracs) / left_frac, 3
-        ),  # to the server, of the cores
+        "goodput_frac_of_what_the_generator_leaves": round(statistics.median(fracs) / left_frac, 3),
         "broken": dict(sum((Counter(part["broken"]) for part in floods), Counter())),
     }
 
 
 def _capacity(ask: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    return ask("closed", seconds=WINDOW_S, warm_up=1, clients=CLIENTS)
+    return ask("closed", seconds=WINDOW_S, warm_up=WARM_UP_S, clients=CLIENTS)
 
 
 @contextmanager

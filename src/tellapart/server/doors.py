@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-import secrets
 
-from tellapart.server.guarding import PREDICT, REQUEST_ID, SECURITY, refusal_body
+from tellapart.server.guarding import PREDICT, REQUEST_ID, SECURITY, new_id, refusal_body
 from tellapart.server.limits import overloaded
 from tellapart.server.logs import log
 from tellapart.server.services import Service
@@ -54,7 +53,7 @@ class Door:
                 self._expect_one()
             return None
         self._count()
-        request_id = request_id or secrets.token_hex(8)
+        request_id = request_id or new_id()
         body = self._body.replace(PLACE, request_id)
         return f"{self._head}x-request-id: {request_id}\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode(), n_bytes
 
