@@ -126,14 +126,20 @@ setattr(holder, name, interrupted)
 from tellapart.__main__ import main
 main()
 """
-MOMENTS = [  # the two that may lose most first; the others only where there is time
-    ("tellapart.inference.caches:FeatureCache.add", 7),  # while features are computed
-    ("tellapart.files:os.fsync", 4),  # while a file is written
-    pytest.param("tellapart.sources.folders:table_of", 0, marks=pytest.mark.slow),  # before there is a run
-    pytest.param("tellapart.runs.beginnings:embed_table", 0, marks=pytest.mark.slow),
-    pytest.param("tellapart.training.trainer:fit_head", 0, marks=pytest.mark.slow),
-    pytest.param("tellapart.runs.training:write_report", 0, marks=pytest.mark.slow),
+EMBEDDING = ("tellapart.inference.caches:FeatureCache.add", 7)  # while features are computed
+WRITING = ("tellapart.files:os.fsync", 4)  # while a file is written
+OTHERS = [
+    ("tellapart.sources.folders:table_of", 0),  # before there is a run
+    ("tellapart.runs.beginnings:embed_table", 0),
+    ("tellapart.training.trainer:fit_head", 0),
+    ("tellapart.runs.training:write_report", 0),
 ]
+
+
+def moments(first: tuple[str, int], *others: tuple[str, int]) -> pytest.MarkDecorator:
+    """Where a training is interrupted: at the first always, at the others only where there is time."""
+    slow = [pytest.param(*moment, marks=pytest.mark.slow) for moment in others]
+    return pytest.mark.parametrize(("place", "n_before"), [first, *slow])
 
 
 def interrupt(words: list[str | Path], cache: Path, place: str, n_before: int, number: int) -> subprocess.CompletedProcess[str]:
@@ -166,7 +172,7 @@ def finish(tellapart, data: Path, run: Path, cache: Path) -> dict[str, Any]:
     return facts
 
 
-@pytest.mark.parametrize(("place", "n_before"), MOMENTS)
+@moments(EMBEDDING, WRITING, *OTHERS)
 def test_ctrl_c_leaves_a_run_that_can_be_finished(
     tellapart, clean_sample: Sample, tmp_path: Path, place: str, n_before: int
 ) -> None:
@@ -185,7 +191,7 @@ def test_ctrl_c_leaves_a_run_that_can_be_finished(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("place", "n_before"), MOMENTS)
+@moments(WRITING, EMBEDDING, *OTHERS)
 def test_a_kill_leaves_a_run_that_can_be_finished(
     tellapart, clean_sample: Sample, tmp_path: Path, place: str, n_before: int
 ) -> None:

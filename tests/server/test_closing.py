@@ -15,7 +15,7 @@ import pytest
 
 from tellapart.server.closing import COMING_S, close_listening
 
-ROUNDS = 5
+ROUNDS = 3
 CLIENTS = 8
 
 

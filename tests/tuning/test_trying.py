@@ -97,6 +97,7 @@ def test_runs_compares_the_trials(tuned: Tuning, tellapart) -> None:
     assert [Path(one["run"]).name for one in value["runs"]] == [entry.run.path.name for entry in tuned.comparison.entries]
 
 
+@pytest.mark.slow
 def test_a_study_is_gone_on_with_in_its_folder(clean_sample: Sample, tellapart, tmp_path: Path) -> None:
     study = tmp_path / "study"
     done = tellapart("tune", clean_sample.root, "--size", "96", "--trials", "1", "--out", study, "--json")
