@@ -12,6 +12,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import cycle
 
 from answers import Answer, Tally, answer_in
@@ -44,10 +45,8 @@ class _Connection:
         self.send()
 
     def send(self) -> None:
-        try:
+        with suppress(BlockingIOError):
             self.unsent = self.unsent[self.socket.send(self.unsent) :]
-        except BlockingIOError:
-            pass
 
     def receive(self) -> Answer | None:
         """The answer, once it is here in full."""
