@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from tellapart.errors import CallError
-from tellapart.training.augment.policies import POLICIES, Policy
+from tellapart.training.augment.policies import GLARED, POLICIES, Policy
 from tellapart.training.recipe import CHOICES, Recipe
 
 torch = pytest.importorskip("torch")
 from tellapart.training.augment import geometry  # noqa: E402
 from tellapart.training.augment.augmenters import CHUNK_VALUES, augmenter, generator_of  # noqa: E402
 from tellapart.training.augment.erasing import AREA, rectangles  # noqa: E402
-from tellapart.training.augment.lighting import draw_lights, draw_tints, relight, tinted  # noqa: E402
+from tellapart.training.augment.lighting import draw_glares, draw_lights, draw_tints, relight, tinted  # noqa: E402
 
 
 @pytest.fixture
@@ -139,6 +139,21 @@ def test_light_of_another_colour_changes_channels_alone() -> None:
     varied = augmenter(Recipe(), policy=Policy(tint=0.15))(grey, torch.Generator().manual_seed(1))
     assert 80 < int(varied.min()) < int(varied.max()) < 120
     assert not varied[:, 0].equal(varied[:, 1])
+
+
+def test_glare_cuts_off_at_white() -> None:
+    glares = draw_glares(0.6, 2000, torch.Generator().manual_seed(0))
+    assert glares.shape == (2000, 1)
+    assert abs(float((glares > 1).float().mean()) - GLARED) < 0.03
+    assert float(glares.min()) == 1
+    assert 1.58 < float(glares.max()) <= 1.6
+    halves = torch.cat([torch.full((64, 3, 8, 4), 100), torch.full((64, 3, 8, 4), 200)], 3).to(torch.uint8)
+    varied = augmenter(Recipe(), policy=Policy(glare=0.6))(halves, torch.Generator().manual_seed(1))
+    assert (varied >= halves).all()
+    assert 150 <= int(varied[..., :4].max()) <= 160
+    assert int(varied[..., 4:].max()) == 255
+    both = augmenter(Recipe(), policy=Policy(glare=0.6, tint=0.15))(halves, torch.Generator().manual_seed(1))
+    assert int(both.min()) < 90
 
 
 def test_blur_halves_the_resolution_of_its_part_of_the_pictures() -> None:

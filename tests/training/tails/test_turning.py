@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from tellapart.sources import read
 from tellapart.training import Recipe, embed_table, fit_classifier
 from tellapart.training.augment.policies import POLICIES, Policy
-from tellapart.training.tails.turning import BLUR, TINT, suited_policy
+from tellapart.training.tails.turning import BLUR, GLARE, TINT, suited_policy
 from tellapart.training.trainer import Fitted
 
 DEFAULT = POLICIES["default"]
@@ -81,7 +81,12 @@ def test_a_policy_that_does_not_turn_stays_so(tmp_path: Path) -> None:
 
 def test_where_size_tells_pictures_are_neither_zoomed_nor_warped(tmp_path: Path) -> None:
     draw_sizes(tmp_path)
-    policy, sentences = suited(DEFAULT, fit(tmp_path))
+    fitted = fit(tmp_path)
+    policy, sentences = suited(DEFAULT, fitted)
     assert (policy.zoom, policy.warp, policy.blur) == (1.0, 0.0, BLUR)
-    assert policy.light == DEFAULT.light
+    assert (policy.light, policy.glare) == (DEFAULT.light, GLARE)
     assert sentences[0].startswith("Pictures are neither zoomed nor warped: size tells, crops keep only ")
+    assert sentences[0].endswith("30% are shown at half their resolution instead, 40% up to 60% brighter.")
+    unlit, sentences = suited(replace(DEFAULT, light=0.0), fitted)
+    assert (unlit.blur, unlit.glare) == (BLUR, 0.0)
+    assert sentences[0].endswith("30% are shown at half their resolution instead.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 
 from tellapart.training.augment.erasing import erase
 from tellapart.training.augment.geometry import blurred, draw_matrices, flip_and_shift, warp
-from tellapart.training.augment.lighting import draw_lights, draw_tints, relight, tinted
+from tellapart.training.augment.lighting import draw_glares, draw_lights, draw_tints, relight, tinted
 from tellapart.training.augment.parts import Part
 from tellapart.training.augment.policies import POLICIES, Policy
 from tellapart.training.augment.trivial import apply_trivial
@@ -53,7 +54,7 @@ def augmenter(recipe: Recipe, mean: Sequence[float] = (), *, policy: Policy | No
 
 def _geometry(policy: Policy) -> list[Step]:
     """Whole pixels where that is enough; else all of it, sharpness and light, in one pass over float32."""
-    is_exact = not (policy.degrees or policy.zoom != 1 or policy.warp or policy.light or policy.tint or policy.blur)
+    is_exact = replace(policy, flip=0.0, shift=0.0, trivial=False).is_none
     if is_exact and (policy.flip or policy.shift):
         return [lambda pictures, generator, part: flip_and_shift(pictures, policy, generator, part)]
     if is_exact:
@@ -65,6 +66,9 @@ def _geometry(policy: Policy) -> list[Step]:
         lights = [of_all[part.rows] for of_all in draw_lights(policy.light, part.n, generator)]
         tints = draw_tints(policy.tint, part.n, pictures.shape[1], generator)[part.rows] if policy.tint else None
         blurs = torch.rand(part.n, generator=generator)[part.rows] < policy.blur if policy.blur else None
+        if policy.glare:
+            glares = draw_glares(policy.glare, part.n, generator)[part.rows]
+            tints = glares if tints is None else tints * glares
         varied = torch.empty_like(pictures)
         for some in _chunks(pictures):
             chunk = warp(pictures[some].float(), matrices[some])

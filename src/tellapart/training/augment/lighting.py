@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from tellapart.training.augment.geometry import APPLIED
+from tellapart.training.augment.policies import GLARED
 
 EDGE = 1 / 512  # half a step of 255: log-odds of black and white are finite
 
@@ -23,8 +24,13 @@ def draw_tints(tint: float, n: int, n_channels: int, generator: torch.Generator)
     return 1 + (torch.rand(n, n_channels, generator=generator) * 2 - 1) * tint
 
 
+def draw_glares(glare: float, n: int, generator: torch.Generator) -> torch.Tensor:
+    """(n, 1) what each picture is multiplied with: 1 to 1 + `glare` for four in ten, 1 for the others."""
+    return (1 + glare * torch.rand(n, generator=generator) * (torch.rand(n, generator=generator) < GLARED))[:, None]
+
+
 def tinted(pictures: torch.Tensor, tints: torch.Tensor) -> torch.Tensor:
-    """The pictures (n, c, h, w), float32 of 0 to 255, in light of another colour, cut off at 255 as a camera does."""
+    """The pictures (n, c, h, w), float32 of 0 to 255, multiplied with (n, c) or (n, 1), cut off at 255 as a camera does."""
     return (pictures * tints.to(pictures.device)[:, :, None, None]).clamp_(max=255)
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 from tellapart.errors import unknown_name
 
+GLARED = 0.4  # part of the pictures that a policy with `glare` makes brighter
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -22,6 +24,7 @@ class Policy:
     warp: float = 0.0  # how far the corners move, as a part of half the side: a camera that looks askance
     light: float = 0.0  # brightness and contrast
     tint: float = 0.0  # how much more or less each channel counts: lamps of other colours, cameras that balance white otherwise
+    glare: float = 0.0  # how much brighter part of the pictures (`GLARED`) are, cut off at white: reflections, long exposures
     blur: float = 0.0  # part of the pictures that are shown at half their resolution: cameras of other sharpness, or farther away
     trivial: bool = False  # TrivialAugmentWide (arXiv:2103.10158) after all else: one of 14 changes, of any strength
 
@@ -47,7 +50,7 @@ TRANSFORMS: dict[str, Callable[[Policy], Policy]] = {
     "turn": lambda policy: replace(policy, degrees=min(policy.degrees, LEVEL_DEGREES), trivial=False),
     "zoom": lambda policy: replace(policy, zoom=1.0),
     "warp": lambda policy: replace(policy, warp=0.0),
-    "light": lambda policy: replace(policy, light=0.0, tint=0.0, trivial=False),
+    "light": lambda policy: replace(policy, light=0.0, tint=0.0, glare=0.0, trivial=False),
 }
 POLICIES = {
     "none": Policy(),
