@@ -13,7 +13,7 @@ FEWEST = 100  # views, below which nothing is told; a guess
 KEPT = 0.95  # of the answers; quarter turns keep 97 % on coins and 93 % on flowers, crops 92 % and 100 %: docs/tails.md
 ANY = 180.0  # degrees to either side
 TINT = 0.15  # of each channel, where the light is varied at all: 0.4 points on new grounds, docs/tails.md
-GLARE = 0.6  # where none is zoomed, as of coins, which reflect lamps: half a point on new grounds, docs/tails.md
+GLARE = 0.6  # where none is zoomed, as of coins, which reflect lamps: some half a point on new grounds, docs/tails.md
 BLUR = 0.3  # of the pictures, where none is zoomed, which would vary their sharpness: a point on new grounds, docs/tails.md
 
 
