@@ -15,7 +15,7 @@ import pytest
 
 from tellapart.server.closing import COMING_S, close_listening
 
-ROUNDS = 3
+ROUNDS = 5
 CLIENTS = 8
 
 
